@@ -1,0 +1,1 @@
+"""The sequences behind the verbs, one file each; only `smolship.cli` imports them."""

@@ -1,0 +1,1 @@
+"""Device profiles, their budgets, and how to reach a device."""
