@@ -1,1 +1,1 @@
-"""What an artefact does on its own runtime: the probe, its measurements, verdicts and the report."""
+"""Runtime checks: a probe on each artefact's own runtime, fidelity against the reference, verdicts and the report."""
