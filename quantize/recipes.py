@@ -1,0 +1,37 @@
+"""Recipes: what a user asks for, as a literal table; what a recipe means in a format is in `formats`."""
+
+from dataclasses import dataclass
+
+from smolship.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which width each kind of tensor gets and how it is rounded; widths are keys of `formats.FORMAT_GRIDS`."""
+
+    name: str
+    linear: str
+    """the projections of attention and MLP"""
+    embedding: str
+    """the embedding, which is also the tied head"""
+    rounding: str
+    """a key of `rounding.ROUNDINGS`"""
+    summary: str
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("q8", "int8", "int8", "nearest", "8 bits everywhere: harmless, twice the size"),
+        Recipe("q4-e8", "int4", "int8", "nearest", "4 bits, embedding and head in 8: the default"),
+        Recipe("q4", "int4", "int4", "nearest", "4 bits everywhere, embedding and head too: the smallest"),
+        Recipe("q4_0", "q4_0", "q4_0", "llama.cpp", "llama.cpp's own signed 4-bit rounding; GGUF and ONNX only"),
+    )
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name; `InputError` lists the known ones."""
+    if name not in RECIPES:
+        raise unknown_name("recipe", name, list(RECIPES))
+    return RECIPES[name]
