@@ -1,0 +1,64 @@
+"""The formats as a literal table; each format's module is imported only when it is used, for its libraries are heavy."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from smolship.errors import InputError, unknown_name
+from smolship.progress import Progress
+from smolship.quantize import Blocks, QuantizedModel
+
+
+class FormatModule(Protocol):
+    """What a format's module offers."""
+
+    MODEL_FILE: str
+
+    def pack(self, model: QuantizedModel, folder: Path, context: int, progress: Progress | None = None) -> None:
+        """Write every file of the format into an empty `folder`, the same bytes for the same model."""
+
+    def unpack(self, folder: Path) -> dict[str, Blocks]:
+        """Every quantised tensor read back from the model file alone, in Hugging Face names and row order."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One line of the table."""
+
+    name: str
+    title: str
+    module: str
+    extra: str
+    """the extra of this package that installs what the format needs"""
+    needs: tuple[str, ...]
+    """the modules that the extra brings"""
+
+    def load(self) -> FormatModule:
+        """Import the format's module; `InputError` names the extra that is missing."""
+        from importlib.util import find_spec
+
+        missing = [name for name in self.needs if find_spec(name) is None]
+        if missing:
+            raise InputError(
+                f"{self.title} files need {', '.join(missing)}, which is not installed here: "
+                f"pip install 'smolship[{self.extra}]'"
+            )
+        return cast(FormatModule, import_module(self.module))
+
+
+FORMATS: dict[str, Format] = {
+    fmt.name: fmt
+    for fmt in (
+        Format("gguf", "GGUF", "smolship.export.gguf", "gguf", ("gguf",)),
+        Format("onnx", "ONNX", "smolship.export.onnx", "onnx", ("onnx", "onnxruntime", "optimum")),
+        Format("executorch", "ExecuTorch", "smolship.export.executorch", "executorch", ("executorch", "torchao")),
+    )
+}
+
+
+def format_named(name: str) -> Format:
+    """The format of that name; `InputError` lists the known ones."""
+    if name not in FORMATS:
+        raise unknown_name("format", name, list(FORMATS))
+    return FORMATS[name]
