@@ -1,0 +1,37 @@
+# Needs Python 3.11, a C and C++ compiler and make; everything else goes into .venv.
+SMOLSHIP := .venv/bin/smolship
+INSTALLED := .venv/.installed
+
+.PHONY: help install demo test quick lint format bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1 · /p' $(MAKEFILE_LIST) | column -t -s '·'
+
+install: $(INSTALLED) ## make .venv with smolship and everything it needs
+
+# The installation is redone when what it was made from has changed.
+$(INSTALLED): pyproject.toml requirements.lock scripts/install.sh
+	scripts/install.sh
+	touch $@
+
+demo: install ## the main job on the real SmolLM2-135M-Instruct: six artefacts, each checked on its runtime
+	$(SMOLSHIP) ship embedded --target host --output build/demo
+
+test: install ## lint, types, every test (what CI runs)
+	scripts/check.sh
+
+quick: install ## the tests that take under two minutes
+	.venv/bin/python -m pytest -m "not real"
+
+lint: install ## lint, formatting, types
+	scripts/lint.sh
+
+format: install ## rewrite what the formatter and the linter can
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: install ## this project's files beside other tools' files
+	.venv/bin/python -m benchmarks
+
+clean: ## remove what was built, keep the environment
+	rm -rf build dist .links .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Make the virtual environment .venv and install smolship into it, editable, with every extra, at the locked versions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=$(sh scripts/find_python.sh)
+command -v c++ >/dev/null || {
+    echo "error: no C++ compiler (c++) found; llama.cpp is compiled here: install one, for example Debian's build-essential" >&2
+    exit 1
+}
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+# llama.cpp takes a few minutes to compile: use every core, whatever build tool its build finds.
+CMAKE_BUILD_PARALLEL_LEVEL=$(getconf _NPROCESSORS_ONLN)
+export CMAKE_BUILD_PARALLEL_LEVEL
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+.venv/bin/pip install --quiet --constraint requirements.lock pip setuptools
+echo "installing the locked versions into .venv (the first time compiles llama.cpp for some minutes)"
+.venv/bin/pip install --quiet --constraint requirements.lock --editable '.[all,dev]'
+.venv/bin/pip check
