@@ -1,1 +1,5 @@
-"""`Blocks` to one file: a module a format, and the literal table of them."""
+"""`Blocks` to files: one module a format, and the table of them."""
+
+from smolship.export.formats import FORMATS, Format, format_named
+
+__all__ = ["FORMATS", "Format", "format_named"]

