@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM, Architecture
 
-T = TypeVar("T", bound=np.generic)
-
+_OUTER = {EMBEDDING: "token_embd.weight", FINAL_NORM: "output_norm.weight"}
 _BLOCK = {
     "input_layernorm.weight": "attn_norm.weight",
     "self_attn.q_proj.weight": "attn_q.weight",
@@ -24,34 +23,34 @@ _BLOCK = {
     "mlp.down_proj.weight": "ffn_down.weight",
 }
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+
 
 def gguf_name(name: str) -> str:
     """The GGUF name of a tensor with this Hugging Face name; `KeyError` for a name that is not SmolLM2's."""
-    if name == EMBEDDING:
-        return "token_embd.weight"
-    if name == FINAL_NORM:
-        return "output_norm.weight"
+    if name in _OUTER:
+        return _OUTER[name]
     layer, _, rest = name.removeprefix("model.layers.").partition(".")
     return f"blk.{layer}.{_BLOCK[rest]}"
 
 
 def rotary_heads(name: str, architecture: Architecture) -> int | None:
     """How many heads share a tensor's rows if llama.cpp permutes them (q and k), else `None`."""
-    if name.endswith("q_proj.weight"):
+    if name.endswith("self_attn.q_proj.weight"):
         return architecture.heads
-    if name.endswith("k_proj.weight"):
+    if name.endswith("self_attn.k_proj.weight"):
         return architecture.kv_heads
     return None
 
 
-def to_gguf_rows(rows: NDArray[T], heads: int | None) -> NDArray[T]:
+def to_gguf_rows(rows: NDArray[Scalar], heads: int | None) -> NDArray[Scalar]:
     """Rows [heads · head_dim, …] with rotary halves side by side (Hugging Face) to rotary pairs interleaved (GGUF)."""
     if heads is None:
         return rows
     return rows.reshape(heads, 2, -1, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def to_hf_rows(rows: NDArray[T], heads: int | None) -> NDArray[T]:
+def from_gguf_rows(rows: NDArray[Scalar], heads: int | None) -> NDArray[Scalar]:
     """The inverse of `to_gguf_rows`."""
     if heads is None:
         return rows

@@ -1,0 +1,59 @@
+"""What SmolLM2 is: the numbers that every room needs, read from a checkpoint's own config, never guessed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A Llama-architecture decoder with tied embeddings (SmolLM2 paper, arXiv 2502.02737; HF `LlamaConfig`)."""
+
+    vocabulary: int
+    """rows of the tied embedding"""
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    rope_theta: float
+    norm_epsilon: float
+    max_positions: int
+    bos_id: int
+    eos_id: int
+    """the id that ends generation: `<|im_end|>` (2) in Instruct models, `<|endoftext|>` (0) in base ones"""
+    pad_id: int
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor's Hugging Face name and shape ([out, in] for a matrix), in file order."""
+        h, kv = self.hidden, self.kv_heads * self.head_dim
+        q = self.heads * self.head_dim
+        table: dict[str, tuple[int, ...]] = {EMBEDDING: (self.vocabulary, h)}
+        for i in range(self.layers):
+            p = f"model.layers.{i}."
+            table |= {
+                p + "input_layernorm.weight": (h,),
+                p + "self_attn.q_proj.weight": (q, h),
+                p + "self_attn.k_proj.weight": (kv, h),
+                p + "self_attn.v_proj.weight": (kv, h),
+                p + "self_attn.o_proj.weight": (h, q),
+                p + "post_attention_layernorm.weight": (h,),
+                p + "mlp.gate_proj.weight": (self.intermediate, h),
+                p + "mlp.up_proj.weight": (self.intermediate, h),
+                p + "mlp.down_proj.weight": (h, self.intermediate),
+            }
+        return table | {FINAL_NORM: (h,)}
+
+    @property
+    def parameters(self) -> int:
+        """How many weights, the tied embedding counted once."""
+        total = 0
+        for shape in self.shapes().values():
+            n = 1
+            for extent in shape:
+                n *= extent
+            total += n
+        return total
+
+
+EMBEDDING = "model.embed_tokens.weight"
+FINAL_NORM = "model.norm.weight"

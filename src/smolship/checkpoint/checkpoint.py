@@ -1,0 +1,51 @@
+"""`Checkpoint`: a SmolLM2 model at rest."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.tokenizer import Tokenizer
+
+
+class TensorSource(Protocol):
+    """Tensors read one at a time from a memory-mapped file, under their Hugging Face names and in its row order."""
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """One tensor as float32, in its Hugging Face shape; `InputError` names a tensor that is missing or not finite."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a checkpoint came from."""
+
+    kind: str
+    """`hub`, `folder`, `gguf` or `embedded`"""
+    location: str
+    """the hub id, or the file or folder name without its machine's path"""
+    revision: str | None
+    sha256: str
+    """of the weights: one file's digest, or the digest of the sorted `name digest` lines of several"""
+    stored_as: str
+    """the storage of the matrices: `float32`, `bfloat16`, `float16`, or a GGUF type such as `Q4_1`"""
+    already_quantised: bool
+    """the weights already lie on a low-bit grid, so figures of files made from them flatter that grid"""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Config, tokenizer and tensors of one model; opening it reads no weights into memory."""
+
+    name: str
+    architecture: Architecture
+    tokenizer: Tokenizer
+    tensors: TensorSource
+    source: Source
+
+    @property
+    def is_instruct(self) -> bool:
+        """Whether it talks: it has a chat template and ends its turns with `<|im_end|>`."""
+        return self.tokenizer.chat_template is not None

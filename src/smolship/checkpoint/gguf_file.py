@@ -1,0 +1,148 @@
+"""A checkpoint that is one GGUF file: dequantised tensor by tensor, q and k brought back to Hugging Face's row order."""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.checkpoint import Checkpoint, Source
+from smolship.checkpoint.digest import weights_digest
+from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
+from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
+from smolship.checkpoint.gguf_metadata import read_architecture, read_tokenizer
+from smolship.checkpoint.values import require_finite
+from smolship.errors import InputError
+from smolship.progress import Progress, Silent
+
+_FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class GgufTensors:
+    """Tensors of a memory-mapped GGUF file, dequantised by gguf-py as they are read."""
+
+    path: Path
+    architecture: Architecture
+    places: dict[str, GgufTensor]
+    """by Hugging Face name"""
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """One tensor as float32 in Hugging Face's row order; `InputError` names a tensor that is missing or not finite."""
+        from gguf import GGMLQuantizationType
+        from gguf.quants import dequantize
+
+        place = self.places.get(name)
+        if place is None:
+            raise InputError(f"{self.path.name} has no tensor {name}: ask for one of {self.architecture.layers} layers")
+        ggml_type = GGMLQuantizationType(place.ggml_type)
+        shape = (*place.shape[:-1], _row_bytes(place))
+        stored = np.memmap(self.path, np.uint8, "r", place.offset, shape)
+        if ggml_type in (GGMLQuantizationType.F32, GGMLQuantizationType.F16):  # gguf-py wants these two already typed
+            stored = stored.view(np.float32 if ggml_type == GGMLQuantizationType.F32 else np.float16)
+        values = np.array(dequantize(stored, ggml_type), dtype=np.float32).reshape(place.shape)
+        return require_finite(name, from_gguf_rows(values, rotary_heads(name, self.architecture)))
+
+
+def open_gguf(
+    path: Path, *, kind: str = "gguf", location: str | None = None, progress: Progress = Silent()
+) -> Checkpoint:
+    """The checkpoint in one GGUF file; `InputError` if it is cut short, no SmolLM2, or of a type gguf-py cannot read."""
+    header = read_header(path)
+    architecture = read_architecture(header.metadata, path.name)
+    tokenizer = read_tokenizer(header.metadata, architecture, path.name)
+    places = _checked_places(path, header, architecture)
+    stored_as = _stored_as(places)
+    source = Source(
+        kind=kind,
+        location=location or path.name,
+        revision=None,
+        sha256=weights_digest([path], progress),
+        stored_as=_FLOATS.get(stored_as, stored_as),
+        already_quantised=stored_as not in _FLOATS,
+    )
+    return Checkpoint(
+        name=_model_name(path, header.metadata),
+        architecture=architecture,
+        tokenizer=tokenizer,
+        tensors=GgufTensors(path, architecture, places),
+        source=source,
+    )
+
+
+def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) -> dict[str, GgufTensor]:
+    """Every tensor of the architecture, of its shape, of a readable type and inside the file, by Hugging Face name."""
+    wanted = {gguf_name(name): (name, shape) for name, shape in architecture.shapes().items()}
+    places = {}
+    for stored_name, (name, shape) in wanted.items():
+        place = header.tensors.get(stored_name)
+        if place is None:
+            raise InputError(f"{path.name} has no tensor {stored_name}, which SmolLM2 needs: fetch or convert it again")
+        if place.shape != shape:
+            raise InputError(
+                f"{path.name} holds {stored_name} with shape {list(place.shape)}, its metadata want {list(shape)}: "
+                "convert it again from the original checkpoint"
+            )
+        _require_readable(path, stored_name, place)
+        places[name] = place
+    extra = sorted(header.tensors.keys() - wanted.keys())
+    if extra:
+        raise InputError(
+            f"{path.name} holds {', '.join(extra[:3])} beside SmolLM2's tensors, wanted tied embeddings, no biases and "
+            "plain rotary positions: give a GGUF made from SmolLM2"
+        )
+    return places
+
+
+def _require_readable(path: Path, name: str, place: GgufTensor) -> None:
+    from gguf import GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    try:
+        ggml_type = GGMLQuantizationType(place.ggml_type)
+        dequantize(np.zeros((1, _row_bytes(place)), np.uint8).view(_native(ggml_type)), ggml_type)
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"{path.name} stores {name} as GGML type {place.ggml_type}, which gguf-py cannot turn into floats for rows of "
+            f"{place.shape[-1]}: give a GGUF of F32, F16, BF16 or a common quantised type such as Q8_0"
+        ) from error
+    end = place.offset + prod(place.shape[:-1]) * _row_bytes(place)
+    size = path.stat().st_size
+    if end > size:
+        raise InputError(f"{path.name} is truncated: {name} ends at byte {end}, the file has {size}: fetch it again")
+
+
+def _native(ggml_type: Any) -> type[np.generic]:
+    """The dtype gguf-py wants the bytes of this type in."""
+    return {"F32": np.float32, "F16": np.float16}.get(ggml_type.name, np.uint8)
+
+
+def _row_bytes(place: GgufTensor) -> int:
+    from gguf import GGMLQuantizationType
+    from gguf.quants import quant_shape_to_byte_shape
+
+    return int(quant_shape_to_byte_shape(place.shape, GGMLQuantizationType(place.ggml_type))[-1])
+
+
+def _stored_as(places: dict[str, GgufTensor]) -> str:
+    """The GGML type that most weights of the matrices have."""
+    from gguf import GGMLQuantizationType
+
+    weights: Counter[int] = Counter()
+    for place in places.values():
+        if len(place.shape) == 2:
+            weights[place.ggml_type] += prod(place.shape)
+    return GGMLQuantizationType(weights.most_common(1)[0][0]).name
+
+
+def _model_name(path: Path, metadata: dict[str, Any]) -> str:
+    """`SmolLM2-135M-Instruct` of `SmolLM2-135M-Instruct.Q4_1.gguf`: file names are kept better than `general.name`."""
+    from gguf import GGMLQuantizationType
+
+    stem, _, last = path.stem.rpartition(".")
+    known = {ggml_type.name for ggml_type in GGMLQuantizationType}
+    return stem if stem and (last.upper() in known or last.upper().startswith("Q")) else path.stem

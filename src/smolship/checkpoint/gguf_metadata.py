@@ -1,0 +1,94 @@
+"""SmolLM2's architecture and tokenizer out of a GGUF's metadata."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.tokenizer import AddedToken, Tokenizer
+from smolship.checkpoint.tokenizer_checks import require_whole
+from smolship.errors import InputError
+
+_CONTROL, _USER_DEFINED = 3, 4  # llama.cpp's token types
+
+
+def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
+    """The numbers of the model; `InputError` if the GGUF is no llama, stretches its positions or lacks one of them."""
+    family = metadata.get("general.architecture")
+    if family != "llama":
+        raise InputError(
+            f"{file} holds a model of architecture {family!r}, wanted 'llama': give a GGUF made from SmolLM2"
+        )
+    scaling = metadata.get("llama.rope.scaling.type", "none")
+    if scaling != "none":
+        raise InputError(f"{file} scales its rotary positions ({scaling}), wanted none: give a GGUF made from SmolLM2")
+    heads = int(_wanted(metadata, "llama.attention.head_count", file))
+    hidden = int(_wanted(metadata, "llama.embedding_length", file))
+    head_dim = int(metadata.get("llama.attention.key_length", hidden // max(heads, 1)))
+    rotated = int(metadata.get("llama.rope.dimension_count", head_dim))
+    if rotated != head_dim:
+        raise InputError(
+            f"{file} rotates {rotated} of {head_dim} dimensions, wanted all: give a GGUF made from SmolLM2"
+        )
+    eos_id = int(_wanted(metadata, "tokenizer.ggml.eos_token_id", file))
+    return Architecture(
+        vocabulary=len(_wanted(metadata, "tokenizer.ggml.tokens", file)),
+        hidden=hidden,
+        intermediate=int(_wanted(metadata, "llama.feed_forward_length", file)),
+        layers=int(_wanted(metadata, "llama.block_count", file)),
+        heads=heads,
+        kv_heads=int(metadata.get("llama.attention.head_count_kv", heads)),
+        head_dim=head_dim,
+        rope_theta=_shortest(_wanted(metadata, "llama.rope.freq_base", file)),
+        norm_epsilon=_shortest(_wanted(metadata, "llama.attention.layer_norm_rms_epsilon", file)),
+        max_positions=int(_wanted(metadata, "llama.context_length", file)),
+        bos_id=int(metadata.get("tokenizer.ggml.bos_token_id", eos_id)),
+        eos_id=eos_id,
+        pad_id=int(metadata.get("tokenizer.ggml.padding_token_id", eos_id)),
+    )
+
+
+def read_tokenizer(metadata: Mapping[str, Any], architecture: Architecture, file: str) -> Tokenizer:
+    """The tokenizer that llama.cpp makes of these metadata; `InputError` if it is not SmolLM2's kind."""
+    kind = (metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre"))
+    if kind != ("gpt2", "smollm"):
+        raise InputError(
+            f"{file} has a tokenizer of model {kind[0]!r} and pre-tokenizer {kind[1]!r}, wanted 'gpt2' and 'smollm': "
+            "give a GGUF made from SmolLM2 by a current llama.cpp"
+        )
+    tokens = tuple(_wanted(metadata, "tokenizer.ggml.tokens", file))
+    types = _wanted(metadata, "tokenizer.ggml.token_type", file)
+    added = tuple(
+        AddedToken(index, tokens[index], kind == _CONTROL)
+        for index, kind in enumerate(types[: len(tokens)])
+        if kind in (_CONTROL, _USER_DEFINED)
+    )
+    merges = tuple(_wanted(metadata, "tokenizer.ggml.merges", file))
+    unknown = int(metadata.get("tokenizer.ggml.unknown_token_id", architecture.eos_id))
+    require_whole(file, tokens, merges, architecture)
+    return Tokenizer(
+        tokens=tokens,
+        merge_rules=merges,
+        added=added,
+        roles={
+            "bos_token": tokens[architecture.bos_id],
+            "eos_token": tokens[architecture.eos_id],
+            "pad_token": tokens[architecture.pad_id],
+            "unk_token": tokens[unknown] if unknown < len(tokens) else tokens[architecture.eos_id],
+        },
+        chat_template=metadata.get("tokenizer.chat_template"),
+        max_length=architecture.max_positions,
+    )
+
+
+def _wanted(metadata: Mapping[str, Any], key: str, file: str) -> Any:
+    value = metadata.get(key)
+    if value is None:
+        raise InputError(f"{file} has no {key} in its metadata: convert it again with a current llama.cpp")
+    return value
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimal that is the same float32: GGUF stores 1e-05 as 9.999999747378752e-06."""
+    return float(str(np.float32(value)))

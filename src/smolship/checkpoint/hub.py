@@ -1,0 +1,153 @@
+"""A checkpoint on the Hugging Face hub, fetched into the hub's own local cache and opened as a folder."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+from smolship.checkpoint.checkpoint import Checkpoint
+from smolship.checkpoint.folder import open_folder
+from smolship.errors import InputError
+from smolship.progress import Progress, Silent
+
+FETCHED = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+)
+"""All that is fetched of a repository: no pickles, no code, no other formats."""
+
+
+def open_hub(repository: str, *, revision: str | None = None, progress: Progress = Silent()) -> Checkpoint:
+    """The checkpoint of a hub repository (`owner/name`) at a branch, tag or commit; `source.revision` is its commit.
+
+    Honours `HF_HUB_OFFLINE`, `HF_HOME`, `HF_ENDPOINT` and the login of huggingface_hub; without a connection, what is in the
+    cache is opened. Raises `InputError` if the repository or revision does not exist, is gated, or cannot be reached.
+    """
+    snapshot = _snapshot(repository, revision, progress)
+    return open_folder(snapshot, kind="hub", location=repository, revision=snapshot.name, progress=progress)
+
+
+def _snapshot(repository: str, revision: str | None, progress: Progress) -> Path:
+    """The folder of the fetched files in the cache, named by the commit."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    named = f"{repository} at {revision}" if revision else repository
+    try:
+        size = _download_size(repository, revision)
+        with _reported(repository, size, progress):
+            folder = snapshot_download(
+                repository, revision=revision, allow_patterns=list(FETCHED), local_files_only=size is None
+            )
+    except HFValidationError as error:
+        raise InputError(
+            f"{repository!r} is no hub id ({error}): give one such as HuggingFaceTB/SmolLM2-360M-Instruct"
+        ) from error
+    except GatedRepoError as error:
+        raise InputError(
+            f"{named} is gated on the hub, wanted one open to you: accept its terms there and run `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"{repository} is not on the hub, or private: check the spelling, or run `hf auth login` if it is yours"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise InputError(
+            f"{repository} has no revision {revision!r}: give a branch, a tag or a commit of it"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise InputError(
+            f"{named} is not in the local cache and the hub cannot be reached: connect (and unset HF_HUB_OFFLINE), "
+            "or give a folder, a GGUF file or 'embedded'"
+        ) from error
+    except (
+        OSError
+    ) as error:  # connections that break and disks that fill: huggingface_hub lets both through as they are
+        raise InputError(
+            f"{named} could not be fetched ({_first_line(error)}): free space or connect, and run again"
+        ) from error
+    return Path(folder)
+
+
+def _download_size(repository: str, revision: str | None) -> int | None:
+    """Bytes of the files to fetch, or `None` if the hub cannot be reached and only the cache is left."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from requests.exceptions import ConnectionError as NoConnection
+    from requests.exceptions import Timeout
+
+    try:
+        info = HfApi().model_info(repository, revision=revision, files_metadata=True)
+    except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError):
+        raise
+    except (OfflineModeIsEnabled, NoConnection, Timeout, HfHubHTTPError):
+        return None
+    return sum(file.size or 0 for file in info.siblings or () if any(fnmatch(file.rfilename, name) for name in FETCHED))
+
+
+@contextmanager
+def _reported(repository: str, size: int | None, progress: Progress) -> Iterator[None]:
+    """Show the cache growing as one task, in place of huggingface_hub's own bars."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if size is None:
+        yield
+        return
+    blobs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "blobs"
+    restore = not are_progress_bars_disabled()
+    if restore:
+        disable_progress_bars()
+    done = threading.Event()
+    with progress.task(f"Fetching {repository}", size) as advance:
+
+        def watch() -> None:
+            seen = 0
+            while not done.wait(0.25):
+                now = min(_bytes_in(blobs), size)
+                advance(now - seen)
+                seen = now
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            if restore:
+                enable_progress_bars()
+
+
+def _bytes_in(folder: Path) -> int:
+    """The bytes of the files in a folder that others write into: one that goes away meanwhile counts nothing."""
+    total = 0
+    for file in folder.glob("*"):
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def _first_line(error: OSError) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,142 @@
+"""`Tokenizer`: SmolLM2's byte-level BPE, the same from a `tokenizer.json` as from a GGUF's metadata."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from smolship.checkpoint import chat_template as chat
+from smolship.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Engine
+
+PRE_TOKENIZERS: tuple[dict[str, Any], ...] = (
+    {"type": "Digits", "individual_digits": True},
+    {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+)
+"""How SmolLM2 splits text before BPE; llama.cpp knows it as `smollm`."""
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token matched in the text before BPE sees it; a special one steers the model and is no text."""
+
+    id: int
+    text: str
+    special: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenizer:
+    """Byte-level BPE with digits one by one, no normaliser, and nothing added to what it is given.
+
+    Bytes that no token stands for are dropped, as by llama.cpp and transformers: SmolLM2 has no token for 21 bytes, those that
+    UTF-8 never uses and eight control characters.
+    """
+
+    tokens: tuple[str, ...]
+    """every token in id order, bytes spelled in GPT-2's printable alphabet"""
+    merge_rules: tuple[str, ...]
+    """`left right`, most important first"""
+    added: tuple[AddedToken, ...]
+    roles: Mapping[str, str]
+    """`bos_token`, `eos_token`, `pad_token`, `unk_token` and the token that plays each"""
+    chat_template: str | None
+    max_length: int
+    """positions the model was trained for"""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, special tokens in it parsed, nothing added before or after."""
+        return list(self._engine.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids, special tokens spelled out; bytes that are not UTF-8 become U+FFFD."""
+        return str(self._engine.decode(list(ids), skip_special_tokens=False))
+
+    def render_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
+        """A conversation (`role` and `content` each) as the model's text; `InputError` if this model has no chat template."""
+        if self.chat_template is None:
+            raise InputError(
+                "this checkpoint has no chat template (it is a base model): "
+                "give it text to complete, or use the Instruct checkpoint"
+            )
+        return chat.render(self.chat_template, messages, self.roles, add_generation_prompt=add_generation_prompt)
+
+    def vocabulary(self) -> list[str]:
+        """Every token in id order, bytes spelled in GPT-2's printable alphabet."""
+        return list(self.tokens)
+
+    def merges(self) -> list[str]:
+        """The merge rules `left right`, most important first."""
+        return list(self.merge_rules)
+
+    def special_ids(self) -> frozenset[int]:
+        """The ids of the tokens that steer the model and are no text."""
+        return frozenset(token.id for token in self.added if token.special)
+
+    def files(self) -> dict[str, bytes]:
+        """`tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`: the same bytes for the same tokenizer."""
+        config = {
+            "add_bos_token": False,
+            "add_prefix_space": False,
+            "added_tokens_decoder": {
+                str(token.id): {key: value for key, value in _added_entry(token).items() if key != "id"}
+                for token in self.added
+            },
+            "additional_special_tokens": [token.text for token in self.added if token.special],
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": self.max_length,
+            # Not GPT2Tokenizer: transformers 5 rebuilds that one's pre-tokenizer and loses the digit-by-digit split.
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **self.roles,
+        }
+        if self.chat_template is not None:
+            config["chat_template"] = self.chat_template
+        return {
+            "tokenizer.json": _json_bytes(self._definition),
+            "tokenizer_config.json": _json_bytes(config),
+            "special_tokens_map.json": _json_bytes(dict(self.roles)),
+        }
+
+    @cached_property
+    def _definition(self) -> dict[str, Any]:
+        """`tokenizer.json` of the tokenizers library, merges as strings: every reader knows that older spelling."""
+        return {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [_added_entry(token) for token in self.added],
+            "normalizer": None,  # null: ExecuTorch's reader refuses an empty sequence
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": list(PRE_TOKENIZERS)},
+            "post_processor": None,
+            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "model": {
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": None,
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": False,
+                "byte_fallback": False,
+                "ignore_merges": False,
+                "vocab": {token: index for index, token in enumerate(self.tokens)},
+                "merges": list(self.merge_rules),
+            },
+        }
+
+    @cached_property
+    def _engine(self) -> "Engine":
+        from tokenizers import Tokenizer as Engine
+
+        return Engine.from_str(json.dumps(self._definition))
+
+
+def _added_entry(token: AddedToken) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": token.id, "content": token.text, **flags, "special": token.special}
+
+
+def _json_bytes(value: object) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

