@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 # llama.cpp takes a few minutes to compile: use every core, whatever build tool its build finds.
 CMAKE_BUILD_PARALLEL_LEVEL=$(getconf _NPROCESSORS_ONLN)
 export CMAKE_BUILD_PARALLEL_LEVEL
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+[ -x .venv/bin/pip ] || "$python" -m venv .venv
 .venv/bin/pip install --quiet --constraint requirements.lock pip setuptools
 echo "installing the locked versions into .venv (the first time compiles llama.cpp for some minutes)"
 .venv/bin/pip install --quiet --constraint requirements.lock --editable '.[all,dev]'

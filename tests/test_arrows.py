@@ -18,7 +18,7 @@ ROOMS = ("src", "quantize", "export", "targets", "runtime_checks")
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     """Run the import contracts over the tree at `root`, seen through its link tree."""
     subprocess.run([sys.executable, root / "scripts" / "link_packages.py"], check=True)
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command: list[str | Path] = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     environment = os.environ | {"PYTHONPATH": str(root / ".links")}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
