@@ -48,13 +48,11 @@ def closure(name: str, extras: frozenset[str]) -> dict[str, Version]:
     return {package: version for package, version in versions.items() if package != canonicalize_name(name)}
 
 
-def main() -> None:
-    """Write the lock and say how long it is."""
+def lock_text() -> str:
+    """What `requirements.lock` should say in this environment."""
     versions = closure("smolship", frozenset({"all", "dev"}))
-    lines = [f"{name}=={versions[name].public}\n" for name in sorted(versions)]
-    LOCK.write_text(HEADER + "".join(lines), encoding="utf-8")
-    sys.stdout.write(f"{LOCK.name}: {len(lines)} distributions\n")
+    return HEADER + "".join(f"{name}=={versions[name].public}\n" for name in sorted(versions))
 
 
 if __name__ == "__main__":
-    main()
+    LOCK.write_text(lock_text(), encoding="utf-8")
