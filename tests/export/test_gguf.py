@@ -1,0 +1,132 @@
+"""GGUF files: llama.cpp reads the logits, the metadata and the tokens that were meant, and building again gives the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from smolship.checkpoint import Checkpoint, open_checkpoint
+from smolship.export import gguf
+from smolship.export.ollama import modelfile
+from smolship.quantize import QuantizedModel, quantize
+from smolship.reference import Reference
+from smolship.runtime_checks.probe.backend_gguf import Backend
+
+CONTEXT = 256
+TEXT = "The harbour light turned 1234 times, and nobody counted: <|im_start|> naïve — 漢字 🚢\n\n\tend"
+
+
+def dequantised(model: QuantizedModel) -> Reference:
+    """The torch forward over the very weights that the file should hold."""
+    weights = {name: torch.from_numpy(model.blocks(name, "gguf").dequantize()) for name in model.matrices()}
+    weights |= {name: torch.from_numpy(model.floats(name)) for name in model.vectors()}
+    return Reference(model.checkpoint.architecture, weights)
+
+
+@pytest.fixture(scope="module", params=["q8", "q4", "q4-e8", "q4_0"])
+def packed(request: pytest.FixtureRequest, tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    model = quantize(tiny_checkpoint, request.param, ("gguf",))
+    folder = tmp_path_factory.mktemp(request.param)
+    gguf.pack(model, folder, CONTEXT)
+    return model, folder
+
+
+def test_llama_cpp_gives_the_logits_of_the_dequantised_weights(packed: tuple[QuantizedModel, Path]) -> None:
+    model, folder = packed
+    tokens = model.checkpoint.tokenizer.encode(TEXT)
+    backend = Backend(str(folder), CONTEXT, 1)
+    got: NDArray[np.float32] = np.concatenate(list(backend.window(tokens)))
+    wanted = dequantised(model).logits(tokens).numpy()
+    # llama.cpp rounds activations to 8 bits in blocks of 32; a wrong row order or scale would be off by whole logits.
+    assert np.abs(got - wanted).mean() < 0.05 * wanted.std()
+    assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.998
+
+
+def test_the_integers_come_back_from_the_file(packed: tuple[QuantizedModel, Path]) -> None:
+    model, folder = packed
+    back = gguf.unpack(folder)
+    assert set(back) == set(model.matrices())
+    for name, blocks in back.items():
+        meant = model.blocks(name, "gguf")
+        assert blocks.grid == meant.grid
+        assert np.array_equal(blocks.codes, meant.codes)
+        assert np.array_equal(blocks.scales, meant.scales)
+
+
+def test_the_same_model_gives_the_same_bytes(packed: tuple[QuantizedModel, Path], tmp_path: Path) -> None:
+    model, folder = packed
+    gguf.pack(quantize(model.checkpoint, model.recipe.name, ("gguf",)), tmp_path, CONTEXT)
+    for path in folder.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_file_is_a_checkpoint_with_the_same_config_and_tokens(packed: tuple[QuantizedModel, Path]) -> None:
+    model, folder = packed
+    again = open_checkpoint(str(folder / "model.gguf"))
+    assert again.architecture.shapes() == model.checkpoint.architecture.shapes()
+    assert again.architecture.rope_theta == model.checkpoint.architecture.rope_theta
+    assert again.architecture.eos_id == model.checkpoint.architecture.eos_id
+    assert again.architecture.max_positions == CONTEXT
+    assert again.tokenizer.encode(TEXT) == model.checkpoint.tokenizer.encode(TEXT)
+    assert again.tokenizer.chat_template == model.checkpoint.tokenizer.chat_template
+
+
+def test_llama_cpp_tokenises_as_the_checkpoint_does(packed: tuple[QuantizedModel, Path]) -> None:
+    model, folder = packed
+    backend = Backend(str(folder), CONTEXT, 1)
+    assert backend.tokenize(TEXT) == model.checkpoint.tokenizer.encode(TEXT)
+
+
+CHATS: list[list[dict[str, str]]] = [
+    [{"role": "user", "content": "Hello"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}, {"role": "user", "content": "3"}],
+    [{"role": "system", "content": ""}, {"role": "user", "content": "empty system"}],
+    [{"role": "user", "content": ""}],
+    [{"role": "user", "content": "two\nlines\n"}],
+    [{"role": "user", "content": " spaces around "}],
+    [{"role": "user", "content": "{{ .Role }} and {% raw %}"}],
+    [{"role": "user", "content": "naïve 漢字 🚢"}, {"role": "assistant", "content": "ok"}, {"role": "user", "content": "<b>&"}],
+    [{"role": "system", "content": "s"}, *[{"role": r, "content": r} for r in ("user", "assistant", "user", "assistant", "user")]],
+]
+
+
+def run_go_template(template: str, messages: list[dict[str, str]]) -> str:
+    """The part of Go's text/template that `go_template` writes: one range over the messages, one if inside it.
+
+    Checked against Go's own text/template (1.19) on these chats.
+    """
+    head, body_and_tail = template.split("{{ range $i, $_ := .Messages }}")
+    body, _, tail = body_and_tail.rpartition("{{ end }}")
+    condition = '{{ if and (eq $i 0) (ne .Role "system") }}'
+    before, _, rest = body.partition(condition)
+    default, _, turn = rest.partition("{{ end }}")
+    parts = [head]
+    for index, message in enumerate(messages):
+        parts.append(before + (default if index == 0 and message["role"] != "system" else ""))
+        role, _, after = turn.partition("{{ .Role }}")
+        middle, _, end = after.partition("{{ .Content }}")
+        parts += [role, message["role"], middle, message["content"], end]
+    return "".join(parts) + tail
+
+
+@pytest.mark.parametrize("messages", CHATS, ids=range(len(CHATS)))
+def test_the_modelfile_template_renders_as_the_jinja_one(tiny_checkpoint: Checkpoint, messages: list[dict[str, str]]) -> None:
+    text = modelfile(tiny_checkpoint, "model.gguf", CONTEXT)
+    template = text.split('TEMPLATE """')[1].split('"""')[0]
+    assert run_go_template(template, messages) == tiny_checkpoint.tokenizer.render_chat(messages)
+
+
+def test_the_modelfile_names_the_file_the_context_and_the_stop(tiny_checkpoint: Checkpoint) -> None:
+    lines = modelfile(tiny_checkpoint, "model.gguf", CONTEXT).splitlines()
+    assert lines[:2] == ["FROM ./model.gguf", "PARAMETER num_ctx 256"]
+    assert lines[-1] == 'PARAMETER stop "<|im_end|>"'
+
+
+def test_a_base_model_gets_the_bare_prompt(tmp_path: Path) -> None:
+    from tiny import write_tiny_checkpoint
+
+    base = open_checkpoint(str(write_tiny_checkpoint(tmp_path / "base", instruct=False)))
+    assert 'TEMPLATE """{{ .Prompt }}"""' in modelfile(base, "model.gguf", CONTEXT)
