@@ -26,7 +26,7 @@ def main(job_file: str) -> int:
         if job.get("watch_stdin"):
             Thread(target=_exit_with_parent, daemon=True).start()
         _take(job, records, stage)
-    except Exception as error:  # the process's edge: whatever a runtime raises is this probe's result
+    except Exception as error:  # noqa: BLE001 - the process's edge: whatever a runtime raises is a result
         traceback.print_exc()
         records.emit("failed", stage=stage[0], kind=type(error).__name__, error=str(error) or type(error).__name__)
         return FAILED

@@ -28,7 +28,7 @@ class Backend(Protocol):
         ...
 
     def tokenize(self, text: str) -> list[int]:
-        """The runtime's own tokenizer on the artefact's own files; special tokens in the text are parsed, none added."""
+        """The runtime's own tokenizer on the artefact's own files; special tokens are parsed, none added."""
         ...
 
     def detokenize(self, tokens: list[int]) -> bytes:

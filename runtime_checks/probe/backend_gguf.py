@@ -1,8 +1,9 @@
-"""GGUF on llama.cpp, through llama-cpp-python's ctypes binding (the C API of llama.h, nothing of its Python `Llama`)."""
+"""GGUF on llama.cpp, through llama-cpp-python's ctypes binding: llama.h, nothing of its Python `Llama`."""
 
 import ctypes
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import llama_cpp
 import numpy as np
@@ -17,7 +18,7 @@ _complaints: list[str] = []
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]  # a ctypes function type
-def _log(level: int, text: bytes, user_data: object) -> None:
+def _log(level: int, text: bytes, _user_data: object) -> None:
     """llama.cpp's log: errors are kept for the exception's message, warnings go to stderr, the rest nowhere."""
     if level in (WARNING, ERROR):
         os.write(2, text)
@@ -32,7 +33,7 @@ class Backend:
         llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         self.versions = {"llama-cpp-python": llama_cpp.__version__, "llama.cpp": _version()}
-        path = os.path.join(artefact, MODEL_FILE)
+        path = Path(artefact) / MODEL_FILE
         options = llama_cpp.llama_model_default_params()
         options.n_gpu_layers = 0
         self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), options)

@@ -11,7 +11,8 @@ import numpy as np
 def _cpu() -> tuple[str, list[str]]:
     """The processor's name and its feature flags, from /proc/cpuinfo (x86 `flags`, Arm `Features`)."""
     name, features = platform.machine(), set[str]()
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace") if os.path.exists("/proc/cpuinfo") else ""
+    listing = Path("/proc/cpuinfo")
+    text = listing.read_text(encoding="utf-8", errors="replace") if listing.exists() else ""
     for line in text.splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model"):

@@ -21,8 +21,8 @@ def read_memory() -> dict[str, int]:
 class Sampler:
     """A thread that looks at the resident memory every 10 ms and keeps the largest sample with its parts.
 
-    The kernel keeps a peak of the sum only, so how much of it is anonymous and how much file-backed is known at samples.
-    A runtime that holds the interpreter's lock in a call is sampled between calls: compare `rss` with the true `peak`.
+    The kernel keeps a peak of the sum only: how much of it is anonymous and how much file-backed is known at samples.
+    A runtime that holds the interpreter's lock in a call is sampled between calls: compare `sampled_rss` with `peak`.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> dict[str, int]:
-        """End sampling; the largest sample (`rss`, `anon`, `file`, `shared`), the most anonymous memory seen, the peak."""
+        """End sampling; the largest sample with its parts, the most anonymous memory seen, the true peak."""
         self._stop.set()
         self._thread.join()
         self._look()

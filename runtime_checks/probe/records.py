@@ -11,7 +11,7 @@ PROTOCOL = 1
 class Records:
     """Prints records on the stdout the process was started with; everything else that prints goes to stderr.
 
-    Runtimes print from C++ as they like: file descriptor 1 is pointed at stderr, and only the saved one carries records.
+    Runtimes print from C++ as they like: file descriptor 1 is pointed at stderr; only the saved one carries records.
     """
 
     def __init__(self) -> None:

@@ -1,0 +1,87 @@
+"""`Budget`: a limit with a unit and a direction on one metric, for the artefacts that it selects."""
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from smolship.errors import InputError
+from smolship.targets.metrics import METRICS, Metric, metric_named
+from smolship.targets.units import parse_quantity, show
+
+_LIMIT = re.compile(r"\s*(<=|>=)\s*(.+)")
+
+
+class Budget(BaseModel):
+    """One limit of a target, as its file has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    limit: str
+    """`<= 95 MB` or `>= 95 %`: the direction is the metric's own"""
+    source: str = Field(min_length=1)
+    """where the number comes from"""
+    recipe: str | None = None
+    """only artefacts of this recipe; all, if absent"""
+    format: Literal["gguf", "onnx", "executorch"] | None = None
+    max_parameters: int | None = Field(default=None, gt=0)
+    """only models of at most so many weights: a size that suits the smallest cannot suit the largest"""
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str) -> str:
+        return _as_value_error(lambda: metric_named(name).name)
+
+    @model_validator(mode="after")
+    def _limit_fits_metric(self) -> "Budget":
+        _as_value_error(lambda: str(self.bound))
+        return self
+
+    @property
+    def of(self) -> Metric:
+        """The metric that is limited."""
+        return METRICS[self.metric]
+
+    @property
+    def bound(self) -> float:
+        """The limit in the metric's base unit; `InputError` if it is no limit, has no unit or points the wrong way."""
+        match = _LIMIT.fullmatch(self.limit)
+        wanted = "<=" if self.of.better == "lower" else ">="
+        if not match:
+            raise InputError(f"{self.limit!r} is no limit: write '{wanted}', a number and its unit")
+        quantity = parse_quantity(match[2])
+        if quantity.unit.dimension != self.of.unit.dimension:
+            raise InputError(
+                f"{self.limit!r} limits a {quantity.unit.dimension}; {self.metric} is in {self.of.unit.name}"
+            )
+        if match[1] != wanted:
+            raise InputError(
+                f"{self.limit!r} points the wrong way: of {self.metric}, {self.of.better} is better ({wanted})"
+            )
+        return quantity.value
+
+    def applies_to(self, *, format: str, recipe: str, parameters: int) -> bool:  # noqa: A002 - the word of the table
+        """Whether an artefact is one that this budget is for."""
+        return (
+            self.format in (None, format)
+            and self.recipe in (None, recipe)
+            and (self.max_parameters is None or parameters <= self.max_parameters)
+        )
+
+    def holds(self, value: float) -> bool:
+        """Whether a measured value (base unit) is within the limit."""
+        return value <= self.bound if self.of.better == "lower" else value >= self.bound
+
+    def __str__(self) -> str:
+        sign = "<=" if self.of.better == "lower" else ">="
+        return f"{sign} {show(self.bound, self.of.unit)}"
+
+
+def _as_value_error(check: Callable[[], str]) -> str:
+    """Pydantic collects `ValueError`s with the key they belong to; the sentence stays ours."""
+    try:
+        return check()
+    except InputError as error:
+        raise ValueError(str(error)) from error

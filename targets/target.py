@@ -1,0 +1,130 @@
+"""`Target`: a device profile with its budgets, read from a TOML file in which every number names its source."""
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from smolship.errors import InputError, unknown_name
+from smolship.targets.budget import Budget
+from smolship.targets.units import parse_quantity
+
+
+class Fact(BaseModel):
+    """A quantity of a device and where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: str
+    source: str = Field(min_length=1)
+
+    @field_validator("value")
+    @classmethod
+    def _is_quantity(cls, text: str) -> str:
+        try:
+            return str(parse_quantity(text))
+        except InputError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def amount(self) -> float:
+        """In the base unit of its dimension."""
+        return parse_quantity(self.value.replace(",", "")).value
+
+
+class Device(BaseModel):
+    """What a device is and gives an app; a fact nobody published is absent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    """as `uname -m` says it; `any` for the machine at hand"""
+    cpu_features: tuple[str, ...] = ()
+    """as /proc/cpuinfo spells them"""
+    cpu: str = ""
+    runtimes: tuple[Literal["gguf", "onnx", "executorch"], ...]
+    memory: Fact | None = None
+    memory_for_app: Fact | None = None
+    bandwidth: Fact | None = None
+    storage_limit: Fact | None = None
+
+
+class Target(BaseModel):
+    """A device profile and the budgets that a release must keep there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    notes: str = ""
+    measured_here: bool = False
+    """true for `host` alone: speed and memory measured on this machine are this target's own"""
+    device: Device
+    budget: tuple[Budget, ...] = ()
+
+    def budgets_for(self, *, format: str, recipe: str, parameters: int) -> tuple[Budget, ...]:  # noqa: A002 - table's word
+        """The budgets that an artefact is held against; of two on one metric, the one named later in the file."""
+        chosen = {
+            budget.metric: budget
+            for budget in self.budget
+            if budget.applies_to(format=format, recipe=recipe, parameters=parameters)
+        }
+        return tuple(chosen.values())
+
+
+def target_names() -> list[str]:
+    """The names of the profiles that come with the package."""
+    folder = files("smolship.targets") / "profiles"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_target(name_or_path: str) -> Target:
+    """A profile by its name, or a file of your own by its path (ending in `.toml`).
+
+    `InputError` lists the known names, or names the file, the line and the key that is wrong.
+    """
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise InputError(
+                f"no target file {name_or_path}: give an existing .toml file or one of {', '.join(target_names())}"
+            )
+        return parse_target(path.read_text(encoding="utf-8"), path.name)
+    if name_or_path not in target_names():
+        raise unknown_name("target", name_or_path, target_names())
+    entry = files("smolship.targets") / "profiles" / f"{name_or_path}.toml"
+    return parse_target(entry.read_text(encoding="utf-8"), entry.name)
+
+
+def parse_target(text: str, file: str) -> Target:
+    """A target from the text of a TOML file called `file`; see `load_target` for the errors."""
+    try:
+        return Target.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = tuple(part for part in first["loc"])
+        key = ".".join(str(part) for part in where)
+        wrong = {"extra_forbidden": "no such key", "missing": "this key is missing"}.get(first["type"])
+        message = wrong or first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{file}, line {line_of(text, where)}, {key}: {message}") from error
+
+
+def line_of(text: str, where: tuple[int | str, ...]) -> int:
+    """The line (from 1) on which a key stands that pydantic names, or the line of the table that should have it."""
+    lines = text.splitlines()
+    at = 0
+    keys = list(where)
+    while keys:
+        key = keys.pop(0)
+        index = keys.pop(0) if keys and isinstance(keys[0], int) else 0
+        header = re.compile(rf"\s*(\[+[\w.-]*\b{re.escape(str(key))}\b\s*\]+|{re.escape(str(key))}\s*=)")
+        found = [i for i in range(at, len(lines)) if header.match(lines[i])]
+        if not isinstance(index, int) or len(found) <= index:
+            break
+        at = found[index]
+    return at + 1
