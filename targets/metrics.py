@@ -23,7 +23,8 @@ class Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("size", "size on disk", UNITS["MB"], "lower", "file"),
+        Metric("size", "size of all that ships", UNITS["MB"], "lower", "file"),
+        Metric("model_size", "size of the model file", UNITS["MB"], "lower", "file"),
         Metric("top1", "top-1 agreement", UNITS["%"], "higher", "file"),
         Metric("kl_mean", "mean KL divergence", UNITS["nats"], "lower", "file"),
         Metric("kl_p99", "99th percentile KL divergence", UNITS["nats"], "lower", "file"),

@@ -70,9 +70,7 @@ class Local:
         )
         errors: deque[str] = deque(maxlen=ERROR_LINES)
         expired: list[bool] = []
-        timer = (
-            Timer(timeout, lambda: (expired.append(True), _signal_group(process, signal.SIGKILL))) if timeout else None
-        )
+        timer = Timer(timeout, _expire, (process, expired)) if timeout else None
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - pipes were asked for
         reader = Thread(target=_read_lines, args=(process.stderr, errors.append), daemon=True)
         try:
@@ -116,6 +114,11 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):  # the whole group is gone (or its leader is a zombie on some systems)
         return
+
+
+def _expire(process: subprocess.Popen[bytes], expired: list[bool]) -> None:
+    expired.append(True)
+    _signal_group(process, signal.SIGKILL)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -47,7 +47,7 @@ def windows(backend: Backend, records: Records, step: dict[str, Any]) -> None:
         with path.open("wb") as file:
             for chunk in backend.window(tokens):
                 rows, columns = rows + chunk.shape[0], chunk.shape[1]
-                file.write(memoryview(chunk.astype("<f4", copy=False, order="C")).cast("B"))
+                chunk.astype("<f4", copy=False).tofile(file)
         if rows != len(tokens):
             raise RuntimeError(f"the runtime gave {rows} rows of logits for {len(tokens)} tokens")
         written.append(path)

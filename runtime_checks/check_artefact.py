@@ -1,0 +1,114 @@
+"""Check one artefact: run the probe on it and gather what it measured."""
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from smolship.artefact import Artefact
+from smolship.checkpoint import Checkpoint
+from smolship.progress import Progress, Silent
+from smolship.runtime_checks.collect import Collector
+from smolship.runtime_checks.job import job_for, questions_for
+from smolship.runtime_checks.measurements import Measurements, Subject
+from smolship.runtime_checks.run_probe import run_probe, stage
+from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.windows import ReferenceWindows
+from smolship.targets import Local, Transport
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the probe is run."""
+
+    threads: int
+    repeats: int = 5
+    """of every speed, after a warm-up"""
+    timeout: float = 1800.0
+    """seconds for the whole probe of one artefact"""
+    python: str = sys.executable
+    """the interpreter that has the runtime, where the probe runs"""
+
+
+def check_artefact(
+    artefact: Artefact,
+    checkpoint: Checkpoint,
+    reference: ReferenceWindows,
+    settings: Settings,
+    *,
+    transport: Transport | None = None,
+    progress: Progress = Silent(),
+) -> Measurements:
+    """Measure an artefact on its own runtime, in a process of its own, on this machine or where `transport` leads.
+
+    `checkpoint` is the one it was made from. A runtime that crashes, refuses the file or takes too long is a result:
+    `Measurements.failure` says how, and what was measured before stays. `RuntimeFailure` only if the probe itself does
+    not keep to its protocol; `InputError` if the runtime is not installed.
+    """
+    manifest, tokenizer = artefact.manifest, checkpoint.tokenizer
+    if transport is None:
+        runtime_for(manifest.format).require()
+    asked = questions_for(tokenizer)
+    job = job_for(
+        format_name=manifest.format,
+        context=manifest.context,
+        threads=settings.threads,
+        repeats=settings.repeats,
+        asked=asked,
+        windows=reference.windows,
+        tokenizer=tokenizer,
+    )
+    title = f"Checking {manifest.recipe} {manifest.format}"
+    with (
+        _place(transport) as there,
+        progress.task(title, settings.repeats + len(reference.windows.tokens)) as advance,
+    ):
+        stage(there, artefact.folder, job)
+        collector = Collector(asked, tokenizer, reference, there, _shipped_template(artefact.folder), advance)
+        failure = run_probe(there, collector, timeout=settings.timeout, python=settings.python)
+    return Measurements(
+        subject=subject_of(artefact), reference=reference.described, failure=failure, **collector.fields
+    )
+
+
+def subject_of(artefact: Artefact) -> Subject:
+    """What an artefact's manifest says that a report has to."""
+    manifest = artefact.manifest
+    digests = {file.path: file.sha256 for file in manifest.files}
+    return Subject(
+        name=manifest.source.name,
+        format=manifest.format,
+        recipe=manifest.recipe,
+        context=manifest.context,
+        parameters=sum(math.prod(tensor.shape) for tensor in manifest.coverage),
+        size=manifest.bytes,
+        model_size=manifest.model_bytes,
+        bits_per_weight=manifest.bits_per_weight,
+        model_sha256=digests[manifest.model_file],
+        instruct=manifest.source.instruct,
+        already_quantised=manifest.source.already_quantised,
+        stored_as=manifest.source.stored_as,
+    )
+
+
+def _shipped_template(folder: Path) -> str | None:
+    """The chat template in the artefact's tokenizer files, for runtimes that keep none in the model file."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return None
+    template = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
+    return template if isinstance(template, str) else None
+
+
+@contextmanager
+def _place(transport: Transport | None) -> Iterator[Transport]:
+    """The given transport, or this machine in a temporary folder."""
+    if transport is not None:
+        yield transport
+        return
+    with tempfile.TemporaryDirectory(prefix="smolship-check-") as folder:
+        yield Local(Path(folder))

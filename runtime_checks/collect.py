@@ -1,0 +1,154 @@
+"""From the probe's records to `Measurements`: a literal table of what each kind of record adds."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.checkpoint import Tokenizer
+from smolship.checkpoint import chat_template as chat
+from smolship.errors import RuntimeFailure
+from smolship.progress import Advance
+from smolship.runtime_checks.fidelity import Accumulator
+from smolship.runtime_checks.job import Asked
+from smolship.runtime_checks.measurements import Agreement, Answer, Host, PeakMemory, Resident, Speed
+from smolship.runtime_checks.run_probe import Record
+from smolship.runtime_checks.windows import ReferenceWindows
+from smolship.targets import Transport
+
+
+class Collector:
+    """Takes records as they come; `fields` are those of `Measurements` that are known so far."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        tokenizer: Tokenizer,
+        reference: ReferenceWindows,
+        transport: Transport,
+        template: str | None,
+        advance: Advance,
+    ) -> None:
+        """`template`: the chat template in the artefact's own tokenizer files; a runtime may read another."""
+        self.fields: dict[str, Any] = {"prefill": {}, "answers": (), "text": reference.windows.text}
+        self._asked, self._tokenizer, self._reference = asked, tokenizer, reference
+        self._transport, self._template, self._advance = transport, template, advance
+        self._fidelity = Accumulator()
+
+    def __call__(self, record: Record) -> None:
+        """Take one record; `RuntimeFailure` if it is not as the protocol has it."""
+        take = _TAKERS.get(record["record"])
+        if take is None:
+            raise RuntimeFailure(f"the probe sent a record of the unknown kind {record['record']!r}")
+        try:
+            take(self, {key: value for key, value in record.items() if key not in ("protocol", "record")})
+        except (KeyError, TypeError, ValueError) as error:
+            raise RuntimeFailure(f"the probe's record {record['record']!r} is not as agreed: {error}") from error
+
+    def host(self, record: Record) -> None:
+        self.fields["host"] = Host(**record)
+
+    def imports(self, record: Record) -> None:
+        self.fields["after_imports"] = Resident(**record["memory"])
+
+    def load(self, record: Record) -> None:
+        self.fields["after_load"] = Resident(**record["memory"])
+        self.fields["load_seconds"] = record["seconds"]
+        self.fields["runtime"] = record["versions"]
+        self._template = record["chat_template"] or self._template
+
+    def speed(self, record: Record) -> None:
+        measure, speed = record["measure"], Speed(**{key: record[key] for key in record if key != "measure"})
+        if measure == "prefill":
+            self.fields["prefill"][speed.tokens] = speed
+        elif measure in ("first_token", "decode"):
+            self.fields[measure] = speed
+        else:
+            raise ValueError(f"unknown measure {measure!r}")
+
+    def memory(self, record: Record) -> None:
+        self.fields["memory"] = PeakMemory(**record)
+
+    def generated(self, record: Record) -> None:
+        question = next(question for question in self._asked.questions if question.name == record["name"])
+        answer = Answer(
+            name=question.name,
+            prompt=question.shown,
+            expected=question.expected,
+            text=record["text"],
+            right=question.is_answered_by(record["text"]),
+            stopped=record["stopped"],
+            should_stop=question.ends,
+        )
+        self.fields["answers"] += (answer,)
+
+    def tokenized(self, record: Record) -> None:
+        ids = [tuple(each) for each in record["ids"]]
+        if record["name"] == "texts":
+            same = [mine == theirs for mine, theirs in zip(ids, self._asked.text_ids, strict=True)]
+            self.fields["tokenizer"] = _agreement(same, self._asked.texts)
+        elif self._asked.conversations:
+            rendered = [self._render(list(each.messages)) for each in self._asked.conversations]
+            pairs = zip(
+                zip(ids, rendered, strict=True),
+                zip(self._asked.rendered_ids, self._asked.rendered, strict=True),
+                strict=True,
+            )
+            self.fields["chat_template"] = _agreement(
+                [mine == theirs for mine, theirs in pairs], [each.name for each in self._asked.conversations]
+            )
+
+    def logits(self, record: Record) -> None:
+        """One window: fetched, held against the reference, removed."""
+        index, shape = record["window"], tuple(record["shape"])
+        if record["dtype"] != "<f4":
+            raise ValueError(f"logits of type {record['dtype']!r}")
+        with tempfile.TemporaryDirectory(prefix="smolship-logits-") as folder:
+            path = Path(folder) / "logits"
+            self._transport.get(record["file"], path)
+            found: NDArray[np.float32] = np.memmap(path, np.float32, "r", shape=shape)
+            if not np.isfinite(found).all():
+                raise RuntimeFailure(f"the runtime gave logits that are not finite, in window {index}")
+            tokens = list(self._reference.windows.tokens[index])
+            self._fidelity.add(tokens, self._reference.log_probabilities[index], found)
+            del found
+        self._advance(1)
+        if index + 1 == len(self._reference.windows.tokens):
+            self.fields["fidelity"] = self._fidelity.result()
+
+    def progress(self, record: Record) -> None:
+        if record["step"] == "speed":
+            self._advance(1)
+
+    def done(self, record: Record) -> None:
+        self.fields["host"] = self.fields["host"].model_copy(
+            update={"load_average_after": tuple(record["load_average"])}
+        )
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        """A conversation by the artefact's own template."""
+        if self._template is None:
+            return ""
+        return chat.render(self._template, messages, self._tokenizer.roles, add_generation_prompt=True)
+
+
+_TAKERS: dict[str, Callable[[Collector, Record], None]] = {
+    "host": Collector.host,
+    "imports": Collector.imports,
+    "load": Collector.load,
+    "speed": Collector.speed,
+    "memory": Collector.memory,
+    "generated": Collector.generated,
+    "tokenized": Collector.tokenized,
+    "logits": Collector.logits,
+    "progress": Collector.progress,
+    "done": Collector.done,
+}
+
+
+def _agreement(same: list[bool], names: Sequence[str]) -> Agreement:
+    different = next((name for name, equal in zip(names, same, strict=True) if not equal), None)
+    return Agreement(compared=len(same), identical=sum(same), first_difference=different)

@@ -1,0 +1,214 @@
+"""`Measurements`: everything that was measured of one artefact in one run of the probe; `measurements.json`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from smolship.artefact import MEASUREMENTS_FILE, write_atomically
+from smolship.errors import InputError
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Subject(_Record):
+    """What was measured, as its manifest describes it."""
+
+    name: str
+    """the checkpoint's"""
+    format: str
+    recipe: str
+    context: int
+    parameters: int
+    size: int
+    """bytes of everything that ships"""
+    model_size: int
+    """bytes of the model's own files"""
+    bits_per_weight: float
+    model_sha256: str
+    """of the model file"""
+    instruct: bool
+    already_quantised: bool
+    stored_as: str
+    """how the checkpoint stored its matrices"""
+
+
+class Host(_Record):
+    """The machine that the probe ran on."""
+
+    cpu: str
+    features: tuple[str, ...]
+    cores: int
+    usable_cores: int
+    threads: int
+    memory_total: int | None
+    memory_available: int | None
+    machine: str
+    system: str
+    libc: str
+    python: str
+    numpy: str
+    load_average: tuple[float, float, float]
+    """over 1, 5 and 15 minutes, before"""
+    load_average_after: tuple[float, float, float] | None = None
+
+
+class Resident(_Record):
+    """Resident memory at one moment, in bytes."""
+
+    peak: int
+    rss: int
+    anon: int
+    file: int
+    shared: int = 0
+
+
+class PeakMemory(_Record):
+    """The most memory the probe held until its speeds were measured, in bytes, before any logits were collected."""
+
+    peak: int
+    """VmHWM: the kernel's own"""
+    sampled_rss: int
+    """the largest of the samples taken every 10 ms"""
+    anon: int
+    """the anonymous part of that sample"""
+    file: int
+    """its file-backed part"""
+    shared: int
+    most_anon: int
+    """the most anonymous memory in any sample"""
+    samples: int
+
+
+class Speed(_Record):
+    """Repeats of one timed piece of work."""
+
+    tokens: int
+    seconds: tuple[float, ...] = Field(min_length=1)
+    warmup_seconds: float | None = None
+    """the first time, apart"""
+
+    @property
+    def median_seconds(self) -> float:
+        """The median repeat."""
+        return median(self.seconds)
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second of the median repeat."""
+        return self.tokens / self.median_seconds
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Tokens a second of the slowest and the fastest repeat."""
+        return self.tokens / max(self.seconds), self.tokens / min(self.seconds)
+
+
+class Fidelity(_Record):
+    """How far the file's next-token distributions are from the reference's."""
+
+    positions: int
+    windows: int
+    kl_mean: float
+    """nats, reference against file"""
+    kl_p99: float
+    kl_max: float
+    top1: float
+    """share of positions whose most likely token is the reference's"""
+    perplexity: float
+    reference_perplexity: float
+
+    @property
+    def perplexity_ratio(self) -> float:
+        """The file's perplexity on the text over the reference's."""
+        return self.perplexity / self.reference_perplexity
+
+
+class Agreement(_Record):
+    """How many texts the runtime's tokenizer gives the reference tokenizer's ids."""
+
+    compared: int
+    identical: int
+    first_difference: str | None = None
+    """the first text that differs"""
+
+
+class Answer(_Record):
+    """What the runtime said to a prompt with an expected answer."""
+
+    name: str
+    prompt: str
+    expected: str
+    text: str
+    right: bool
+    stopped: bool
+    """whether it ended by itself, at the end token"""
+    should_stop: bool
+
+
+class TextUsed(_Record):
+    """The text behind the fidelity figures."""
+
+    name: str
+    sha256: str
+    windows: int
+    length: int
+    """tokens of a window"""
+
+
+class Failure(_Record):
+    """How the probe ended, if not well: a result like any other."""
+
+    stage: str
+    """what was under way: `imports`, `load` or a step"""
+    message: str
+    signal: str | None = None
+    errors: str = ""
+    """the last lines of its standard error"""
+
+
+class Measurements(_Record):
+    """The contents of `measurements.json`; what could not be measured is `None`."""
+
+    measurements_version: Literal[1] = 1
+    measured_at: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    subject: Subject
+    reference: str
+    """what the fidelity is against, in words"""
+    host: Host | None = None
+    runtime: dict[str, str] = Field(default_factory=dict)
+    after_imports: Resident | None = None
+    after_load: Resident | None = None
+    load_seconds: float | None = None
+    memory: PeakMemory | None = None
+    prefill: dict[int, Speed] = Field(default_factory=dict)
+    first_token: Speed | None = None
+    decode: Speed | None = None
+    tokenizer: Agreement | None = None
+    chat_template: Agreement | None = None
+    answers: tuple[Answer, ...] = ()
+    text: TextUsed | None = None
+    fidelity: Fidelity | None = None
+    failure: Failure | None = None
+
+    def write(self, folder: Path) -> None:
+        """Put them beside the artefact in `folder`, replacing older ones in one step."""
+        write_atomically(folder / MEASUREMENTS_FILE, (self.model_dump_json(indent=2) + "\n").encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> "Measurements":
+        """Those that lie in an artefact's folder; `InputError` if there are none or they are of another version."""
+        path = folder / MEASUREMENTS_FILE
+        if not path.is_file():
+            raise InputError(f"{folder} has no {MEASUREMENTS_FILE}: measure it with `smolship check`")
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise InputError(
+                f"{path} is not what this version writes (at {where}): run `smolship check` again"
+            ) from error

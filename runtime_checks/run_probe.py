@@ -1,0 +1,101 @@
+"""Run the probe through a `Transport`: stage its files, send the job, hand on every record, and name how it ended."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from smolship.errors import RuntimeFailure
+from smolship.runtime_checks.measurements import Failure
+from smolship.runtime_checks.probe.records import PROTOCOL
+from smolship.targets import Exit, Transport
+
+Record = dict[str, Any]
+OnRecord = Callable[[Record], None]
+JOB_FILE = "job.json"
+ARTEFACT = "artefact"
+SIGNALS: Mapping[str, str] = {
+    "SIGILL": "an illegal instruction: the runtime was built for a processor with other features",
+    "SIGKILL": "killed from outside: as a rule the system ran out of memory",
+    "SIGSEGV": "the runtime crashed (segmentation fault)",
+    "SIGABRT": "the runtime gave up (abort)",
+    "SIGBUS": "the runtime crashed (bus error): a file was cut short under it, or the disk is full",
+    "SIGFPE": "the runtime crashed (arithmetic error)",
+}
+
+
+def stage(transport: Transport, artefact: Path, job: Mapping[str, Any]) -> None:
+    """Put the probe, the artefact's files and the job into the transport's folder."""
+    probe = Path(str(files("smolship.runtime_checks") / "probe"))
+    for source in sorted(probe.glob("*.py")):
+        transport.put(source, f"probe/{source.name}")
+    for source in sorted(path for path in artefact.rglob("*") if path.is_file()):
+        transport.put(source, f"{ARTEFACT}/{source.relative_to(artefact).as_posix()}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / JOB_FILE
+        path.write_text(json.dumps({"protocol": PROTOCOL, "artefact": ARTEFACT, **job}), encoding="utf-8")
+        transport.put(path, JOB_FILE)
+
+
+def run_probe(
+    transport: Transport, on_record: OnRecord, *, timeout: float, python: str = sys.executable
+) -> Failure | None:
+    """Run the staged probe and give each record to `on_record` as it comes; how it failed, or `None`.
+
+    `RuntimeFailure` if what it prints is not the protocol; any exception in `on_record` ends the probe and travels on.
+    """
+    listener = _Listener(on_record)
+    end = transport.run([python, "-m", "probe", JOB_FILE], on_line=listener, timeout=timeout)
+    return _failure(end, listener, timeout)
+
+
+class _Listener:
+    """Reads lines of the protocol; remembers what was under way and whether the probe said that it was done."""
+
+    def __init__(self, on_record: OnRecord) -> None:
+        self._on_record = on_record
+        self.stage = "start"
+        self.failed: Record | None = None
+        self.done = False
+
+    def __call__(self, line: str) -> None:
+        record = _parse(line)
+        kind = record["record"]
+        self.stage = {"host": "imports", "imports": "load", "load": "measuring"}.get(kind, self.stage)
+        if kind == "progress" and record["step"] != "steps":
+            self.stage = record["step"]
+        self.done = self.done or kind == "done"
+        if kind == "failed":
+            self.failed = record
+        else:
+            self._on_record(record)
+
+
+def _parse(line: str) -> Record:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise RuntimeFailure(f"the probe printed what is not its protocol: {line[:200]!r}") from error
+    if not isinstance(record, dict) or record.get("protocol") != PROTOCOL or "record" not in record:
+        raise RuntimeFailure(f"the probe speaks another protocol than {PROTOCOL}: {line[:200]!r}")
+    return record
+
+
+def _failure(end: Exit, listener: _Listener, timeout: float) -> Failure | None:
+    if listener.failed is not None:
+        message = f"{listener.failed['kind']}: {listener.failed['error']}"
+        return Failure(stage=str(listener.failed["stage"]), message=message, errors=end.errors)
+    if end.timed_out:
+        message = f"took longer than {timeout:.0f} s and was ended"
+    elif end.signal is not None:
+        message = f"ended by {end.signal}, {SIGNALS.get(end.signal, 'a signal')}"
+    elif end.code != 0:
+        message = f"ended with exit status {end.code}"
+    elif not listener.done:
+        message = "ended without saying that it was done"
+    else:
+        return None
+    return Failure(stage=listener.stage, message=message, signal=end.signal, errors=end.errors)

@@ -1,0 +1,60 @@
+"""The runtimes as a literal table: which probe backend runs a format's files, and what has to be installed for it."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from smolship.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One line of the table."""
+
+    format: str
+    title: str
+    backend: str
+    """the module of the probe that drives it"""
+    model_file: str
+    distributions: tuple[str, ...]
+    """the packages that must be there"""
+    extra: str
+    """the extra of this package that brings them"""
+
+    def versions(self) -> dict[str, str | None]:
+        """The installed version of each distribution; `None` for one that is missing."""
+        return {name: _installed(name) for name in self.distributions}
+
+    def require(self) -> None:
+        """`InputError` with the command to install what is missing."""
+        missing = [name for name, found in self.versions().items() if found is None]
+        if missing:
+            raise InputError(
+                f"running {self.format} files needs {', '.join(missing)}, which is not installed here: "
+                f"pip install 'smolship[{self.extra}]'"
+            )
+
+
+RUNTIMES: dict[str, Runtime] = {
+    runtime.format: runtime
+    for runtime in (
+        Runtime("gguf", "llama.cpp", "backend_gguf", "model.gguf", ("llama-cpp-python",), "gguf"),
+        Runtime("onnx", "ONNX Runtime", "backend_onnx", "model.onnx", ("onnxruntime", "tokenizers"), "onnx"),
+        Runtime(
+            "executorch", "ExecuTorch", "backend_executorch", "model.pte", ("executorch", "tokenizers"), "executorch"
+        ),
+    )
+}
+
+
+def runtime_for(format_name: str) -> Runtime:
+    """The runtime of a format; `InputError` lists the known formats."""
+    if format_name not in RUNTIMES:
+        raise unknown_name("format", format_name, list(RUNTIMES))
+    return RUNTIMES[format_name]
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

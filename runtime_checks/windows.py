@@ -1,0 +1,117 @@
+"""The evaluation text as token windows, and what the reference says at every position of them."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.errors import InputError
+from smolship.progress import Progress, Silent
+from smolship.runtime_checks.fidelity import log_softmax
+from smolship.runtime_checks.measurements import TextUsed
+
+COUNT, LENGTH = 8, 512
+"""4,096 tokens"""
+
+
+class Encoder(Protocol):
+    """What is asked of a tokenizer here."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+        ...
+
+
+class Forward(Protocol):
+    """What is asked of the reference: `smolship.reference.Reference` is one."""
+
+    def logits(self, tokens: Sequence[int]) -> Any:
+        """Float32 [n, vocab], an array or a torch tensor."""
+        ...
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Equally long runs of consecutive tokens of one text."""
+
+    tokens: tuple[tuple[int, ...], ...]
+    text: TextUsed
+
+
+@dataclass(frozen=True)
+class ReferenceWindows:
+    """Windows with the reference's log-probabilities: one memory-mapped float32 [length, vocab] for each."""
+
+    windows: Windows
+    log_probabilities: tuple[NDArray[np.float32], ...]
+    described: str
+    """the reference in words"""
+
+
+def evaluation_text() -> str:
+    """The project's own evaluation text: encyclopaedic prose on many subjects."""
+    return (files("smolship.runtime_checks") / "text" / "evaluation.txt").read_text(encoding="utf-8")
+
+
+def windows(tokenizer: Encoder, path: Path | None = None, *, count: int = COUNT, length: int = LENGTH) -> Windows:
+    """The first `count` windows of `length` tokens of the file at `path` (UTF-8), or of the project's own text.
+
+    `InputError` if the file cannot be read or has too few tokens.
+    """
+    text, name = (evaluation_text(), "smolship's evaluation text") if path is None else (_read(path), path.name)
+    tokens = tokenizer.encode(text)
+    if len(tokens) < count * length:
+        raise InputError(
+            f"{name} has {len(tokens)} tokens; {count} windows of {length} need {count * length}: give a longer --text"
+        )
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    parts = tuple(tuple(tokens[i * length : (i + 1) * length]) for i in range(count))
+    return Windows(parts, TextUsed(name=name, sha256=digest, windows=count, length=length))
+
+
+@contextmanager
+def reference_windows(
+    reference: Forward, windows: Windows, described: str, progress: Progress = Silent()
+) -> Iterator[ReferenceWindows]:
+    """Run the reference once over every window; its log-probabilities lie in a temporary folder while this is open.
+
+    `InputError` if they hold what is not finite, or if the disk has no room for them.
+    """
+    with tempfile.TemporaryDirectory(prefix="smolship-reference-") as folder:
+        stored = []
+        with progress.task("Reference over the evaluation text", len(windows.tokens)) as advance:
+            for index, tokens in enumerate(windows.tokens):
+                logits = np.asarray(reference.logits(tokens), dtype=np.float32)
+                if not np.isfinite(logits).all():
+                    raise InputError(
+                        "the checkpoint's own logits are not finite: its weights are damaged, get it again"
+                    )
+                path = Path(folder) / f"{index}.npy"
+                _save(path, log_softmax(logits))
+                stored.append(np.load(path, mmap_mode="r"))
+                advance(1)
+        yield ReferenceWindows(windows, tuple(stored), described)
+
+
+def _save(path: Path, array: NDArray[np.float32]) -> None:
+    try:
+        np.save(path, array)
+    except OSError as error:
+        raise InputError(
+            f"no room for {array.nbytes >> 20} MiB of reference logits in {path.parent} ({error}): "
+            "free some, or set TMPDIR to a folder on a larger disk"
+        ) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text ({error}): give a plain text file") from error
