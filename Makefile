@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 .PHONY: help install demo test quick lint format bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1 · /p' $(MAKEFILE_LIST) | column -t -s '·'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with smolship and everything it needs
 
