@@ -1,14 +1,15 @@
 """The reference forward of SmolLM2 in float32 torch: what calibration, distillation and every check hold against.
 
-Written out by hand (no transformers), so that it stays small, differentiable and the same on every version; the tests hold it
-against transformers' `LlamaForCausalLM`. Architecture: arXiv 2502.02737; rotary positions in halves, as in Hugging Face's code.
+Written out by hand (no transformers), so that it stays small, differentiable and the same on every version; the tests
+hold it against transformers' `LlamaForCausalLM`. Architecture: arXiv 2502.02737; rotary positions in halves, as in
+Hugging Face's code.
 """
 
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from smolship.checkpoint import EMBEDDING, FINAL_NORM, Architecture, Checkpoint
 from smolship.progress import Progress, Silent
@@ -29,7 +30,7 @@ class Reference:
     def from_checkpoint(
         cls, checkpoint: Checkpoint, threads: int | None = None, progress: Progress = Silent()
     ) -> "Reference":
-        """All weights of a checkpoint in memory as float32 (4 bytes a weight); `threads` sets torch's for this process."""
+        """All weights of a checkpoint in memory, 4 bytes a weight; `threads` sets torch's for this process."""
         if threads is not None:
             torch.set_num_threads(threads)
         names = checkpoint.architecture.shapes()
@@ -43,7 +44,7 @@ class Reference:
     def hidden(self, tokens: Tokens, *, differentiable: bool = False) -> Tensor:
         """The final hidden states, after the last norm: float32 [n, hidden]."""
         with torch.set_grad_enabled(differentiable):
-            x = F.embedding(torch.as_tensor(tokens, dtype=torch.long), self.weights[EMBEDDING])
+            x = functional.embedding(torch.as_tensor(tokens, dtype=torch.long), self.weights[EMBEDDING])
             cosines, sines = rotary(self.architecture, x.shape[0])
             for layer in range(self.architecture.layers):
                 x = self.block(layer, x, cosines, sines)
@@ -52,31 +53,33 @@ class Reference:
     def logits(self, tokens: Tokens, *, differentiable: bool = False) -> Tensor:
         """The next-token logits at every position: float32 [n, vocabulary]."""
         with torch.set_grad_enabled(differentiable):
-            return F.linear(self.hidden(tokens, differentiable=differentiable), self.weights[EMBEDDING])
+            return functional.linear(self.hidden(tokens, differentiable=differentiable), self.weights[EMBEDDING])
 
     def block(self, layer: int, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         """One decoder layer: x [n, hidden] to [n, hidden]; `cosines` and `sines` from `rotary`."""
         p = f"model.layers.{layer}."
         x = x + self._attention(p + "self_attn.", self._norm(x, p + "input_layernorm.weight"), cosines, sines)
         y = self._norm(x, p + "post_attention_layernorm.weight")
-        gate = F.silu(F.linear(y, self.weights[p + "mlp.gate_proj.weight"]))
-        up = F.linear(y, self.weights[p + "mlp.up_proj.weight"])
-        return x + F.linear(gate * up, self.weights[p + "mlp.down_proj.weight"])
+        gate = functional.silu(functional.linear(y, self.weights[p + "mlp.gate_proj.weight"]))
+        up = functional.linear(y, self.weights[p + "mlp.up_proj.weight"])
+        return x + functional.linear(gate * up, self.weights[p + "mlp.down_proj.weight"])
 
     def _attention(self, p: str, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         a = self.architecture
         n = x.shape[0]
-        q = F.linear(x, self.weights[p + "q_proj.weight"]).view(n, a.heads, a.head_dim).transpose(0, 1)  # [heads, n, d]
-        k = F.linear(x, self.weights[p + "k_proj.weight"]).view(n, a.kv_heads, a.head_dim).transpose(0, 1)
-        v = F.linear(x, self.weights[p + "v_proj.weight"]).view(n, a.kv_heads, a.head_dim).transpose(0, 1)
+        q = (
+            functional.linear(x, self.weights[p + "q_proj.weight"]).view(n, a.heads, a.head_dim).transpose(0, 1)
+        )  # [heads, n, d]
+        k = functional.linear(x, self.weights[p + "k_proj.weight"]).view(n, a.kv_heads, a.head_dim).transpose(0, 1)
+        v = functional.linear(x, self.weights[p + "v_proj.weight"]).view(n, a.kv_heads, a.head_dim).transpose(0, 1)
         q, k = rotate(q, cosines, sines), rotate(k, cosines, sines)
         shared = a.heads // a.kv_heads
         k, v = k.repeat_interleave(shared, 0), v.repeat_interleave(shared, 0)
-        y = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
-        return F.linear(y.transpose(0, 1).reshape(n, a.heads * a.head_dim), self.weights[p + "o_proj.weight"])
+        y = functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
+        return functional.linear(y.transpose(0, 1).reshape(n, a.heads * a.head_dim), self.weights[p + "o_proj.weight"])
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), self.weights[name], self.architecture.norm_epsilon)
+        return functional.rms_norm(x, (x.shape[-1],), self.weights[name], self.architecture.norm_epsilon)
 
 
 def rotary(architecture: Architecture, n: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ def render(
 ) -> str:
     """The text of a conversation; `tokens` are `bos_token` and its like, which a template may name.
 
-    The environment is that of `transformers.utils.chat_template_utils` (immutable sandbox, trimmed blocks, loop controls).
+    The environment is that of `transformers.utils.chat_template_utils`: sandbox, trimmed blocks, loop controls.
     Raises `InputError` if the template is malformed, steps out of its sandbox or refuses the conversation.
     """
     import jinja2
@@ -24,7 +24,7 @@ def render(
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
     try:
         return environment.from_string(template).render(
             messages=[dict(message) for message in messages],

@@ -14,7 +14,7 @@ class TensorSource(Protocol):
     """Tensors read one at a time from a memory-mapped file, under their Hugging Face names and in its row order."""
 
     def read(self, name: str) -> NDArray[np.float32]:
-        """One tensor as float32, in its Hugging Face shape; `InputError` names a tensor that is missing or not finite."""
+        """One tensor as float32 in its Hugging Face shape; `InputError` names one that is missing or not finite."""
         ...
 
 

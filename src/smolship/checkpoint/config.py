@@ -27,7 +27,7 @@ def read_config(config: Mapping[str, Any], generation: Mapping[str, Any], place:
         found = config.get(entry, default)
         if found != wanted:
             raise InputError(
-                f"{place}/config.json has {entry} {found!r}, wanted {wanted!r}: give a SmolLM2 checkpoint or a fine-tune of one"
+                f"{place}/config.json has {entry} {found!r}, wanted {wanted!r}: give a SmolLM2 or a fine-tune of one"
             )
     reader = _Reader(config, place)
     heads, hidden = reader.count("num_attention_heads"), reader.count("hidden_size")
@@ -35,8 +35,8 @@ def read_config(config: Mapping[str, Any], generation: Mapping[str, Any], place:
     head_dim = reader.count("head_dim", default=hidden // heads)
     if heads % kv_heads or head_dim % 2 or ("head_dim" not in config and hidden % heads):
         raise InputError(
-            f"{place}/config.json has hidden_size {hidden}, {heads} heads and {kv_heads} key-value heads, wanted heads that "
-            "divide the hidden size evenly and key-value heads that divide the heads: repair it"
+            f"{place}/config.json has hidden_size {hidden}, {heads} heads and {kv_heads} key-value heads, wanted heads "
+            "of an even width that divide the hidden size, and key-value heads that divide the heads: repair it"
         )
     ids = {**config, **{key: value for key, value in generation.items() if value is not None}}
     eos_id = _token_id(ids, "eos_token_id", place)
@@ -63,7 +63,7 @@ def _require_llama(config: Mapping[str, Any], place: str) -> None:
     if found[0] != "llama" or found[1:] not in ((), ("LlamaForCausalLM",)):
         raise InputError(
             f"{place}/config.json is of a {' / '.join(map(str, found))} model, wanted llama / LlamaForCausalLM: "
-            "give a SmolLM2 checkpoint or a fine-tune of one"
+            "give a SmolLM2 or a fine-tune of one"
         )
 
 
@@ -102,8 +102,8 @@ class _Reader:
             return self.positive("rope_theta")
         if not isinstance(parameters, dict) or parameters.get("rope_type", "default") != "default":
             raise InputError(
-                f"{self.place}/config.json has rope_parameters {parameters!r}, wanted the rope_type 'default' (no scaling): "
-                "give a SmolLM2 checkpoint or a fine-tune of one"
+                f"{self.place}/config.json has rope_parameters {parameters!r}, wanted rope_type 'default': "
+                "give a SmolLM2 or a fine-tune of one"
             )
         return self._positive("rope_parameters.rope_theta", parameters.get("rope_theta"))
 

@@ -16,7 +16,7 @@ _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def embedded_path() -> Path:
-    """The GGUF inside the installed package, which is found and not imported; `InputError` names the extra that brings it."""
+    """The GGUF inside the package, which is found, not imported; `InputError` names the extra that brings it."""
     spec = find_spec(_PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or ():
         path = Path(folder) / _FILE

@@ -28,7 +28,7 @@ def open_folder(
     revision: str | None = None,
     progress: Progress = Silent(),
 ) -> Checkpoint:
-    """The checkpoint in `folder`; `InputError` if anything is missing, cut short, of another shape or another kind of model."""
+    """The checkpoint in `folder`; `InputError` if a part is missing, cut short or of another model."""
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
     config = read_object(folder / "config.json")
     generation_file = folder / "generation_config.json"
@@ -59,7 +59,7 @@ def _weight_files(folder: Path) -> list[Path]:
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise InputError(
-                f"{folder} lacks {', '.join(missing)} of {len(files)} weight files in its index: fetch the whole checkpoint"
+                f"{folder} lacks {', '.join(missing)} of the {len(files)} files in its index: fetch them all"
             )
         return files
     if (folder / _SINGLE).is_file():
@@ -74,7 +74,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _checked_places(folder: Path, files: list[Path], architecture: Architecture) -> dict[str, StoredTensor]:
-    """Every tensor of the architecture, of its shape and a storage that is read; nothing that would be left out silently."""
+    """Every tensor of the architecture, of its shape and a storage that is read; no other tensor may be there."""
     found: dict[str, StoredTensor] = {}
     for file in files:
         found |= read_places(file)
@@ -82,9 +82,7 @@ def _checked_places(folder: Path, files: list[Path], architecture: Architecture)
     for name, shape in wanted.items():
         place = found.get(name)
         if place is None:
-            raise InputError(
-                f"{folder} has no tensor {name}, which its config.json calls for: fetch the whole checkpoint"
-            )
+            raise InputError(f"{folder} has no tensor {name}, wanted by its config.json: fetch the whole checkpoint")
         if place.shape != shape:
             raise InputError(
                 f"{place.path} holds {name} with shape {list(place.shape)}, config.json wants {list(shape)}: "
@@ -92,14 +90,14 @@ def _checked_places(folder: Path, files: list[Path], architecture: Architecture)
             )
         if place.storage not in STORED:
             raise InputError(
-                f"{place.path} stores {name} as {place.storage}, wanted {', '.join(STORED)}: give an unquantised checkpoint"
+                f"{place.path} stores {name} as {place.storage}, wanted {', '.join(STORED)}: give an unquantised model"
             )
     # The tied head saved a second time and rotary tables are no weights of their own: transformers ignores them too.
     extra = sorted(name for name in found.keys() - wanted.keys() if name != _TIED_HEAD and not name.endswith(_COMPUTED))
     if extra:
         raise InputError(
             f"{folder} holds {', '.join(extra[:3])} beside SmolLM2's tensors, wanted those that config.json calls for: "
-            "give a SmolLM2 checkpoint or a fine-tune of one, adapters merged"
+            "give a SmolLM2 or a fine-tune of one, adapters merged"
         )
     return {name: found[name] for name in wanted}
 

@@ -1,10 +1,10 @@
-"""A checkpoint that is one GGUF file: dequantised tensor by tensor, q and k brought back to Hugging Face's row order."""
+"""A checkpoint that is one GGUF file: dequantised tensor by tensor, q and k back in Hugging Face's row order."""
 
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from smolship.checkpoint.values import require_finite
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
+if TYPE_CHECKING:
+    from gguf import GGMLQuantizationType
+
 _FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -32,7 +35,7 @@ class GgufTensors:
     """by Hugging Face name"""
 
     def read(self, name: str) -> NDArray[np.float32]:
-        """One tensor as float32 in Hugging Face's row order; `InputError` names a tensor that is missing or not finite."""
+        """One tensor as float32 in Hugging Face's row order; `InputError` names one that is missing or not finite."""
         from gguf import GGMLQuantizationType
         from gguf.quants import dequantize
 
@@ -41,9 +44,7 @@ class GgufTensors:
             raise InputError(f"{self.path.name} has no tensor {name}: ask for one of {self.architecture.layers} layers")
         ggml_type = GGMLQuantizationType(place.ggml_type)
         shape = (*place.shape[:-1], _row_bytes(place))
-        stored = np.memmap(self.path, np.uint8, "r", place.offset, shape)
-        if ggml_type in (GGMLQuantizationType.F32, GGMLQuantizationType.F16):  # gguf-py wants these two already typed
-            stored = stored.view(np.float32 if ggml_type == GGMLQuantizationType.F32 else np.float16)
+        stored = np.memmap(self.path, np.uint8, "r", place.offset, shape).view(_native(ggml_type))
         values = np.array(dequantize(stored, ggml_type), dtype=np.float32).reshape(place.shape)
         return require_finite(name, from_gguf_rows(values, rotary_heads(name, self.architecture)))
 
@@ -51,7 +52,7 @@ class GgufTensors:
 def open_gguf(
     path: Path, *, kind: str = "gguf", location: str | None = None, progress: Progress = Silent()
 ) -> Checkpoint:
-    """The checkpoint in one GGUF file; `InputError` if it is cut short, no SmolLM2, or of a type gguf-py cannot read."""
+    """The checkpoint in a GGUF file; `InputError` if it is cut short, no SmolLM2, or of a type gguf-py cannot read."""
     header = read_header(path)
     architecture = read_architecture(header.metadata, path.name)
     tokenizer = read_tokenizer(header.metadata, architecture, path.name)
@@ -66,7 +67,7 @@ def open_gguf(
         already_quantised=stored_as not in _FLOATS,
     )
     return Checkpoint(
-        name=_model_name(path, header.metadata),
+        name=_model_name(path),
         architecture=architecture,
         tokenizer=tokenizer,
         tensors=GgufTensors(path, architecture, places),
@@ -107,8 +108,8 @@ def _require_readable(path: Path, name: str, place: GgufTensor) -> None:
         dequantize(np.zeros((1, _row_bytes(place)), np.uint8).view(_native(ggml_type)), ggml_type)
     except (ValueError, NotImplementedError) as error:
         raise InputError(
-            f"{path.name} stores {name} as GGML type {place.ggml_type}, which gguf-py cannot turn into floats for rows of "
-            f"{place.shape[-1]}: give a GGUF of F32, F16, BF16 or a common quantised type such as Q8_0"
+            f"{path.name} stores {name} as GGML type {place.ggml_type} in rows of {place.shape[-1]}, wanted one that "
+            "gguf-py turns into floats: give a GGUF of F32, F16, BF16 or a common quantised type such as Q8_0"
         ) from error
     end = place.offset + prod(place.shape[:-1]) * _row_bytes(place)
     size = path.stat().st_size
@@ -116,9 +117,9 @@ def _require_readable(path: Path, name: str, place: GgufTensor) -> None:
         raise InputError(f"{path.name} is truncated: {name} ends at byte {end}, the file has {size}: fetch it again")
 
 
-def _native(ggml_type: Any) -> type[np.generic]:
+def _native(ggml_type: "GGMLQuantizationType") -> np.dtype[Any]:
     """The dtype gguf-py wants the bytes of this type in."""
-    return {"F32": np.float32, "F16": np.float16}.get(ggml_type.name, np.uint8)
+    return np.dtype({"F32": "f4", "F16": "f2"}.get(ggml_type.name, "u1"))
 
 
 def _row_bytes(place: GgufTensor) -> int:
@@ -139,7 +140,7 @@ def _stored_as(places: dict[str, GgufTensor]) -> str:
     return GGMLQuantizationType(weights.most_common(1)[0][0]).name
 
 
-def _model_name(path: Path, metadata: dict[str, Any]) -> str:
+def _model_name(path: Path) -> str:
     """`SmolLM2-135M-Instruct` of `SmolLM2-135M-Instruct.Q4_1.gguf`: file names are kept better than `general.name`."""
     from gguf import GGMLQuantizationType
 

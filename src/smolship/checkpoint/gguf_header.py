@@ -1,7 +1,7 @@
 """The header of a GGUF file: metadata and where each tensor lies.
 
-gguf-py's own reader takes three seconds over a SmolLM2 vocabulary and reports a truncated file as an array error; this one
-reads the same header in a tenth of a second. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+gguf-py's own reader takes three seconds over a SmolLM2 vocabulary and reports a truncated file as an array error; this
+one reads the same header in a tenth of a second. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import mmap
@@ -35,7 +35,7 @@ class GgufHeader:
 
 
 def read_header(path: Path) -> GgufHeader:
-    """The header of the GGUF file at `path`; `InputError` if it is no GGUF, another version, or ends inside its header."""
+    """The header of a GGUF file; `InputError` if it is no GGUF, of another version, or ends inside its header."""
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise InputError(f"{path} is not a GGUF file (it does not start with GGUF): give a GGUF made from SmolLM2")
@@ -44,7 +44,7 @@ def read_header(path: Path) -> GgufHeader:
                 return _Cursor(data, 4).header(path)
             except (struct.error, UnicodeDecodeError) as error:
                 raise InputError(
-                    f"{path} ends or breaks inside its header ({path.stat().st_size} bytes in all): fetch the file again"
+                    f"{path} is broken off inside its header ({path.stat().st_size} bytes): fetch it again"
                 ) from error
 
 
@@ -58,9 +58,7 @@ class _Cursor:
     def header(self, path: Path) -> GgufHeader:
         version = self.scalar("I")
         if version not in _VERSIONS:
-            raise InputError(
-                f"{path} has GGUF version {version}, wanted 2 or 3: convert it again with a current llama.cpp"
-            )
+            raise InputError(f"{path} has GGUF version {version}, wanted 2 or 3: convert it with a current llama.cpp")
         tensor_count, field_count = self.scalar("Q"), self.scalar("Q")
         metadata: dict[str, Any] = {}
         for _ in range(field_count):

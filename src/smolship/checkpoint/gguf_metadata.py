@@ -17,32 +17,29 @@ def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
     """The numbers of the model; `InputError` if the GGUF is no llama, stretches its positions or lacks one of them."""
     family = metadata.get("general.architecture")
     if family != "llama":
-        raise InputError(
-            f"{file} holds a model of architecture {family!r}, wanted 'llama': give a GGUF made from SmolLM2"
-        )
+        raise InputError(f"{file} holds a model of architecture {family!r}, wanted 'llama': give a GGUF of SmolLM2")
     scaling = metadata.get("llama.rope.scaling.type", "none")
     if scaling != "none":
-        raise InputError(f"{file} scales its rotary positions ({scaling}), wanted none: give a GGUF made from SmolLM2")
-    heads = int(_wanted(metadata, "llama.attention.head_count", file))
-    hidden = int(_wanted(metadata, "llama.embedding_length", file))
-    head_dim = int(metadata.get("llama.attention.key_length", hidden // max(heads, 1)))
-    rotated = int(metadata.get("llama.rope.dimension_count", head_dim))
+        raise InputError(f"{file} scales its rotary positions ({scaling}), wanted none: give a GGUF of SmolLM2")
+    heads = _count(metadata, "llama.attention.head_count", file)
+    hidden = _count(metadata, "llama.embedding_length", file)
+    head_dim = _count(metadata, "llama.attention.key_length", file, default=hidden // heads)
+    rotated = _count(metadata, "llama.rope.dimension_count", file, default=head_dim)
     if rotated != head_dim:
-        raise InputError(
-            f"{file} rotates {rotated} of {head_dim} dimensions, wanted all: give a GGUF made from SmolLM2"
-        )
+        raise InputError(f"{file} rotates {rotated} of {head_dim} dimensions, wanted all: give a GGUF of SmolLM2")
     eos_id = int(_wanted(metadata, "tokenizer.ggml.eos_token_id", file))
+    tokens = len(_wanted(metadata, "tokenizer.ggml.tokens", file))
     return Architecture(
-        vocabulary=len(_wanted(metadata, "tokenizer.ggml.tokens", file)),
+        vocabulary=_count(metadata, "llama.vocab_size", file, default=tokens),
         hidden=hidden,
-        intermediate=int(_wanted(metadata, "llama.feed_forward_length", file)),
-        layers=int(_wanted(metadata, "llama.block_count", file)),
+        intermediate=_count(metadata, "llama.feed_forward_length", file),
+        layers=_count(metadata, "llama.block_count", file),
         heads=heads,
-        kv_heads=int(metadata.get("llama.attention.head_count_kv", heads)),
+        kv_heads=_count(metadata, "llama.attention.head_count_kv", file, default=heads),
         head_dim=head_dim,
         rope_theta=_shortest(_wanted(metadata, "llama.rope.freq_base", file)),
         norm_epsilon=_shortest(_wanted(metadata, "llama.attention.layer_norm_rms_epsilon", file)),
-        max_positions=int(_wanted(metadata, "llama.context_length", file)),
+        max_positions=_count(metadata, "llama.context_length", file),
         bos_id=int(metadata.get("tokenizer.ggml.bos_token_id", eos_id)),
         eos_id=eos_id,
         pad_id=int(metadata.get("tokenizer.ggml.padding_token_id", eos_id)),
@@ -86,6 +83,13 @@ def _wanted(metadata: Mapping[str, Any], key: str, file: str) -> Any:
     value = metadata.get(key)
     if value is None:
         raise InputError(f"{file} has no {key} in its metadata: convert it again with a current llama.cpp")
+    return value
+
+
+def _count(metadata: Mapping[str, Any], key: str, file: str, default: int | None = None) -> int:
+    value = _wanted(metadata, key, file) if default is None else metadata.get(key, default)
+    if not isinstance(value, int) or value < 1:
+        raise InputError(f"{file} has {key} {value!r}, wanted a positive integer: give a GGUF of SmolLM2")
     return value
 
 

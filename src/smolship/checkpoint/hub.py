@@ -26,8 +26,9 @@ FETCHED = (
 def open_hub(repository: str, *, revision: str | None = None, progress: Progress = Silent()) -> Checkpoint:
     """The checkpoint of a hub repository (`owner/name`) at a branch, tag or commit; `source.revision` is its commit.
 
-    Honours `HF_HUB_OFFLINE`, `HF_HOME`, `HF_ENDPOINT` and the login of huggingface_hub; without a connection, what is in the
-    cache is opened. Raises `InputError` if the repository or revision does not exist, is gated, or cannot be reached.
+    Honours `HF_HUB_OFFLINE`, `HF_HOME`, `HF_ENDPOINT` and the login of huggingface_hub; without a connection,
+    what is in the cache is opened. Raises `InputError` if the repository or revision
+    does not exist, is gated, or is out of reach.
     """
     snapshot = _snapshot(repository, revision, progress)
     return open_folder(snapshot, kind="hub", location=repository, revision=snapshot.name, progress=progress)
@@ -65,7 +66,7 @@ def _snapshot(repository: str, revision: str | None, progress: Progress) -> Path
         ) from error
     except RevisionNotFoundError as error:
         raise InputError(
-            f"{repository} has no revision {revision!r}: give a branch, a tag or a commit of it"
+            f"{repository} has no revision {revision!r}: give one of its branches, tags or commits"
         ) from error
     except LocalEntryNotFoundError as error:
         raise InputError(
@@ -108,7 +109,7 @@ def _reported(repository: str, size: int | None, progress: Progress) -> Iterator
     """Show the cache growing as one task, in place of huggingface_hub's own bars."""
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.file_download import repo_folder_name
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if size is None:
         yield

@@ -15,14 +15,17 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 """Suffixes of files that run code when they are loaded."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_WANTED = "wanted a hub id such as HuggingFaceTB/SmolLM2-360M-Instruct, a folder with config.json and safetensors, a .gguf file, or 'embedded'"
+_WANTED = (
+    "wanted a hub id such as HuggingFaceTB/SmolLM2-360M-Instruct, a folder with config.json and safetensors, "
+    "a .gguf file, or 'embedded'"
+)
 
 
 def open_checkpoint(spec: str, *, revision: str | None = None, progress: Progress = Silent()) -> Checkpoint:
-    """The checkpoint that `spec` names: `embedded`, a GGUF file, a folder, or a hub id (at `revision`: branch, tag or commit).
+    """The checkpoint that `spec` names: `embedded`, a GGUF file, a folder, or a hub id.
 
-    What exists on disk wins over a hub id of the same spelling. No weights are read into memory and no code of a checkpoint
-    is run. Raises `InputError` with one sentence on what was found, what was wanted and what to do.
+    `revision` is a hub id's branch, tag or commit. What exists on disk wins over a hub id of the same spelling. No
+    weights are read into memory and no code of a checkpoint is run. Raises `InputError` (found, wanted, what to do).
     """
     if spec == EMBEDDED:
         _refuse_revision(spec, revision)

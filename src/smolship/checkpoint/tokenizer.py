@@ -32,8 +32,8 @@ class AddedToken:
 class Tokenizer:
     """Byte-level BPE with digits one by one, no normaliser, and nothing added to what it is given.
 
-    Bytes that no token stands for are dropped, as by llama.cpp and transformers: SmolLM2 has no token for 21 bytes, those that
-    UTF-8 never uses and eight control characters.
+    Bytes that no token stands for are dropped, as by llama.cpp and transformers. SmolLM2 has none for 21 bytes: 13
+    that UTF-8 never uses, two that begin only unassigned characters, and six control characters.
     """
 
     tokens: tuple[str, ...]
@@ -56,7 +56,7 @@ class Tokenizer:
         return str(self._engine.decode(list(ids), skip_special_tokens=False))
 
     def render_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-        """A conversation (`role` and `content` each) as the model's text; `InputError` if this model has no chat template."""
+        """A conversation (`role` and `content` each) as the model's text; `InputError` without a chat template."""
         if self.chat_template is None:
             raise InputError(
                 "this checkpoint has no chat template (it is a base model): "
@@ -77,7 +77,7 @@ class Tokenizer:
         return frozenset(token.id for token in self.added if token.special)
 
     def files(self) -> dict[str, bytes]:
-        """`tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`: the same bytes for the same tokenizer."""
+        """`tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`: same tokenizer, same bytes."""
         config = {
             "add_bos_token": False,
             "add_prefix_space": False,

@@ -10,7 +10,7 @@ def require_whole(file: str, tokens: Sequence[str], merges: Sequence[str], archi
     """`InputError` unless there is one token per embedding row, no token twice, and every merge joins known tokens."""
     if len(tokens) != architecture.vocabulary:
         raise InputError(
-            f"{file} has {len(tokens)} tokens and the model a vocabulary of {architecture.vocabulary}, wanted the same: "
+            f"{file} has {len(tokens)} tokens, wanted {architecture.vocabulary}, the vocabulary size of the model: "
             "give the tokenizer that this model was trained with"
         )
     known = set(tokens)

