@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml requirements.lock scripts/install.sh
 	touch $@
 
 demo: install ## the main job on the real SmolLM2-135M-Instruct: six artefacts, each checked on its runtime
-	$(SMOLSHIP) ship embedded --target host --output build/demo
+	$(SMOLSHIP) ship embedded --target host --out build/demo
 
 test: install ## lint, types, every test (what CI runs)
 	scripts/check.sh

@@ -1,5 +1,6 @@
 """What is installed: the wheel holds every file of the rooms, under `smolship` and nowhere else."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -34,8 +35,8 @@ def in_folders(setuptools_table: dict[str, Any]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def in_wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Every file of the wheel that is built from a copy of the project, so that no build folder is left or reused."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the project, so that no build folder is left or reused."""
     work = tmp_path_factory.mktemp("wheel")
     source = work / "source"
     for path in tracked("."):
@@ -44,8 +45,15 @@ def in_wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     command: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", work, source]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = work.glob("*.whl")
-    return set(zipfile.ZipFile(wheel).namelist())
+    (built,) = work.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def in_wheel(wheel: Path) -> set[str]:
+    """Every file of the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
 
 
 def test_nothing_but_smolship_is_installed(in_wheel: set[str]) -> None:
@@ -55,6 +63,20 @@ def test_nothing_but_smolship_is_installed(in_wheel: set[str]) -> None:
 
 def test_the_wheel_holds_the_folders_data_files_too(in_wheel: set[str], in_folders: set[str]) -> None:
     assert {path for path in in_wheel if path.startswith("smolship/")} == in_folders
+
+
+def test_the_installed_wheel_finds_its_rooms_and_data(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    # A path comes before the editable installation's finder, so this runs the wheel's files and no others.
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    program = "import smolship.cli, smolship.targets as t; print(t.__file__, *t.target_names())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    where, *targets = done.stdout.split()
+    assert where.startswith(str(tmp_path))
+    assert targets == sorted(path.stem for path in (ROOT / "targets" / "profiles").glob("*.toml"))
 
 
 def test_the_package_map_lists_every_folder_with_code(setuptools_table: dict[str, Any], in_folders: set[str]) -> None:
