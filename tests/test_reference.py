@@ -30,11 +30,13 @@ def transformers_logits(checkpoint: Checkpoint, tokens: list[int]) -> torch.Tens
     model = LlamaForCausalLM(config)
     weights = {name: torch.from_numpy(checkpoint.tensors.read(name)) for name in a.shapes()}
     missing, unexpected = model.load_state_dict(weights, strict=False)
-    assert missing == ["lm_head.weight"] and not unexpected
+    assert missing == ["lm_head.weight"]
+    assert not unexpected
     model.tie_weights()
     model.eval()
     with torch.no_grad():
-        return model(torch.tensor([tokens])).logits[0]
+        logits: torch.Tensor = model(torch.tensor([tokens])).logits[0]
+    return logits
 
 
 def test_tiny_logits_are_those_of_transformers(tiny_checkpoint: Checkpoint) -> None:
@@ -60,7 +62,7 @@ def test_no_gradients_unless_asked_for(tiny_checkpoint: Checkpoint) -> None:
     reference = Reference(tiny_checkpoint.architecture, weights)
     assert not reference.logits([1, 2, 3]).requires_grad
     loss = reference.logits([1, 2, 3, 4], differentiable=True).logsumexp(-1).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert all(weight.grad is not None and bool(weight.grad.abs().sum() > 0) for weight in weights.values())
 
 

@@ -8,21 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPECIALS = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<reponame>", "<file_sep>", "<filename>", "<gh_stars>",
-    "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>", "<jupyter_text>", "<jupyter_code>",
-    "<jupyter_output>", "<jupyter_script>", "<empty_output>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<reponame>", "<file_sep>", "<filename>",
+    "<gh_stars>", "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>", "<jupyter_text>",
+    "<jupyter_code>", "<jupyter_output>", "<jupyter_script>", "<empty_output>",
 )  # fmt: skip
 """SmolLM2's 17 special tokens, in its order."""
 
 MERGES = (
-    "Ġ t", "Ġ a", "i n", "h e", "Ġ Ġ", "r e", "o n", "e r", "Ġt he", "a t", "Ġ s", "Ġ o", "e n", "Ġ c", "e s", "Ġ w", "n d",
-    "i t", "o r", "i s", "a l", "Ġ p", "in g", "Ġ f", "Ġo f", "Ġ b", "e d", "Ġa nd", "Ġ m", "Ġt o", "Ġ d", "a n", "Ġ h",
-    "Ġin", "a r", "ĠĠ ĠĠ", "Ċ Ċ", "Ġ is", "l e", "o u", "r o", "Ġ l", "u s", "s t", "Ġ e", "en t", "i c", "Ġ n", "l y",
+    "Ġ t", "Ġ a", "i n", "h e", "Ġ Ġ", "r e", "o n", "e r", "Ġt he", "a t", "Ġ s", "Ġ o", "e n", "Ġ c", "e s",
+    "Ġ w", "n d", "i t", "o r", "i s", "a l", "Ġ p", "in g", "Ġ f", "Ġo f", "Ġ b", "e d", "Ġa nd", "Ġ m",
+    "Ġt o", "Ġ d", "a n", "Ġ h", "Ġin", "a r", "ĠĠ ĠĠ", "Ċ Ċ", "Ġ is", "l e", "o u", "r o", "Ġ l", "u s", "s t",
+    "Ġ e", "en t", "i c", "Ġ n", "l y",
 )  # fmt: skip
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
-    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"
+    "{% endif %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
@@ -65,16 +67,16 @@ def tiny_config(*, instruct: bool = True, **overrides: Any) -> dict[str, Any]:
 
 
 def tiny_weights(config: dict[str, Any], seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Random float32 weights under Hugging Face names, scaled so that the layers, not the tied embedding, decide the logits."""
+    """Random float32 weights by Hugging Face name, scaled so that the layers, not the embedding, decide the logits."""
     random = np.random.default_rng(seed)
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     kv = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
 
     def matrix(out: int, columns: int, scale: float) -> NDArray[np.float32]:
-        return (random.standard_normal((out, columns)) * scale).astype(np.float32)
+        return np.asarray(random.standard_normal((out, columns)) * scale, np.float32)
 
     def norm(scale: float) -> NDArray[np.float32]:
-        return (scale * (1 + 0.1 * random.standard_normal(hidden))).astype(np.float32)
+        return np.asarray(scale * (1 + 0.1 * random.standard_normal(hidden)), np.float32)
 
     gain = hidden**-0.5
     weights = {"model.embed_tokens.weight": matrix(config["vocab_size"], hidden, 0.15)}
@@ -149,13 +151,13 @@ def write_tiny_tokenizer(folder: Path, *, instruct: bool = True) -> None:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*SPECIALS, *letters, *("".join(pair) for pair in _merges())]
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=_merges()))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
     tokenizer.save(str(folder / "tokenizer.json"))
     begin, end = ("<|im_start|>", "<|im_end|>") if instruct else ("<|endoftext|>", "<|endoftext|>")
