@@ -1,0 +1,43 @@
+"""Nothing is silent: the finished graph is searched for weights that no one quantised and for tensors it lacks."""
+
+import onnx_ir as ir
+
+from smolship.checkpoint.architecture import Architecture
+from smolship.errors import SmolshipError
+from smolship.export.onnx.weights import CODES, SCALES
+
+FREE_BYTES = 4096
+"""a constant up to this size is the graph's own (shapes, axes, rotary frequencies); a larger one must be a tensor"""
+
+
+def check_coverage(model: ir.Model, a: Architecture) -> None:
+    """`SmolshipError` naming the node, constant or tensor if the graph is not exactly the architecture's tensors."""
+    stand_ins = [node.name for node in model.graph.all_nodes() if node.domain == "smolship"]
+    if stand_ins:
+        raise SmolshipError(
+            f"no runtime knows these stand-in nodes of the ONNX graph: {', '.join(map(str, stand_ins))}"
+        )
+    wanted: set[str] = set()
+    for name, shape in a.shapes().items():
+        wanted |= {name} if len(shape) == 1 else {name + CODES, name + SCALES}
+    missing = wanted - set(model.graph.initializers)
+    if missing:
+        raise SmolshipError(f"the ONNX graph lacks tensors of the checkpoint: {', '.join(sorted(missing))}")
+    for name, size in _constants(model):
+        if size > FREE_BYTES and name not in wanted:
+            raise SmolshipError(
+                f"{name}: a constant of {size} bytes in the ONNX graph is no tensor of the checkpoint; "
+                "every weight must be quantised or be a norm's gain"
+            )
+
+
+def _constants(model: ir.Model) -> list[tuple[str, int]]:
+    """Every constant's name and bytes: initialisers, and tensors inside `Constant` and other nodes."""
+    found = [(name, v.const_value.nbytes) for name, v in model.graph.initializers.items() if v.const_value is not None]
+    for node in model.graph.all_nodes():
+        found += [
+            (f"{node.name}.{attribute.name}", attribute.as_tensor().nbytes)
+            for attribute in node.attributes.values()
+            if attribute.type == ir.AttributeType.TENSOR
+        ]
+    return found

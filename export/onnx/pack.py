@@ -1,0 +1,85 @@
+"""Write the ONNX artefact's files: the model, and what the clients that load the folder read beside it."""
+
+import json
+from pathlib import Path
+
+from smolship.checkpoint.architecture import Architecture
+from smolship.errors import InputError
+from smolship.progress import Progress, Silent
+from smolship.quantize.model import QuantizedModel
+
+MODEL_FILE = "model.onnx"
+LARGEST_FILE = 2**31 - 1
+"""bytes that one protobuf message may have"""
+
+
+def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
+    """Write model.onnx, config.json, generation_config.json and the tokenizer into the empty `folder`.
+
+    `context` is the longest sequence, in tokens, that config.json declares; the graph itself takes any length up to
+    the model's own. The same model gives the same bytes. `InputError` names a tensor that ONNX cannot hold.
+    """
+    import onnx_ir as ir
+
+    from smolship.export.onnx.graph import quantized_graph
+
+    with progress.task("onnx: trace the graph", 3) as advance:
+        graph = quantized_graph(model)
+        advance(1)
+        data = ir.serde.serialize_model(graph).SerializeToString(deterministic=True)
+        advance(1)
+        if len(data) > LARGEST_FILE:
+            raise InputError(
+                f"the ONNX model has {len(data)} bytes, a file takes {LARGEST_FILE}; choose a 4-bit recipe"
+            )
+        (folder / MODEL_FILE).write_bytes(data)
+        advance(1)
+    checkpoint = model.checkpoint
+    _write_json(folder / "config.json", config(checkpoint.architecture, context))
+    _write_json(folder / "generation_config.json", generation_config(checkpoint.architecture))
+    for name, content in checkpoint.tokenizer.files().items():
+        (folder / name).write_bytes(content)
+
+
+def config(a: Architecture, context: int) -> dict[str, object]:
+    """`config.json` of the artefact as transformers spells it: what `ORTModelForCausalLM` and the probe read."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": a.bos_id,
+        "dtype": "float32",
+        "eos_token_id": a.eos_id,
+        "head_dim": a.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": a.hidden,
+        "initializer_range": 0.02,
+        "intermediate_size": a.intermediate,
+        "max_position_embeddings": min(context, a.max_positions),
+        "mlp_bias": False,
+        "model_type": "llama",
+        "num_attention_heads": a.heads,
+        "num_hidden_layers": a.layers,
+        "num_key_value_heads": a.kv_heads,
+        "pad_token_id": a.pad_id,
+        "rms_norm_eps": a.norm_epsilon,
+        "rope_scaling": None,
+        "rope_theta": a.rope_theta,
+        "tie_word_embeddings": True,
+        "use_cache": True,
+        "vocab_size": a.vocabulary,
+    }
+
+
+def generation_config(a: Architecture) -> dict[str, object]:
+    """`generation_config.json` as transformers spells it: where generation stops; greedy unless the caller samples."""
+    return {
+        "_from_model_config": True,
+        "bos_token_id": a.bos_id,
+        "eos_token_id": a.eos_id,
+        "pad_token_id": a.pad_id,
+    }
+
+
+def _write_json(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

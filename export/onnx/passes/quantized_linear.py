@@ -1,0 +1,40 @@
+"""Named linear layers become `MatMulNBits` over their blocks."""
+
+import onnx_ir as ir
+
+from smolship.export.onnx.packing import GROUP
+from smolship.export.onnx.passes import Pass
+from smolship.export.onnx.weights import BlocksOf, add_blocks
+
+ACCURACY_LEVEL = 4
+"""activations in int8 blocks of 32, accumulated in int32: see docs/onnx.md for what it costs and gives"""
+
+
+def quantized_linear(blocks_of: BlocksOf, accuracy_level: int = ACCURACY_LEVEL) -> Pass:
+    """The pass that turns each `smolship::Linear(x)` into `MatMulNBits(x, codes, scales)`; x float32 [..., in]."""
+
+    def run(model: ir.Model) -> tuple[ir.Model, bool]:
+        found = [node for node in model.graph if node.domain == "smolship" and node.op_type == "Linear"]
+        for node in found:
+            _replace(model, node, blocks_of, accuracy_level)
+        if found:
+            model.opset_imports["com.microsoft"] = 1
+        return model, bool(found)
+
+    return run
+
+
+def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf, accuracy_level: int) -> None:
+    tensor = node.attributes["name"].as_string()
+    blocks = blocks_of(tensor)
+    codes, scales, bits = add_blocks(model, tensor, blocks, before=node)
+    out, row = blocks.codes.shape
+    attributes = {"K": row, "N": out, "bits": bits, "block_size": GROUP, "accuracy_level": accuracy_level}
+    matmul = ir.node(
+        "MatMulNBits",
+        [node.inputs[0], codes, scales],
+        attributes,
+        domain="com.microsoft",
+        name=f"{node.name}NBits",
+    )
+    ir.convenience.replace_nodes_and_values(model.graph, node, [node], [matmul], [node.outputs[0]], [matmul.outputs[0]])

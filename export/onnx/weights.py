@@ -1,0 +1,47 @@
+"""How a quantised tensor stands in the graph: two initialisers, named after it, stored once whoever uses them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from smolship.export.onnx.packing import GRID_BITS, half_scales, pack_codes
+from smolship.quantize.blocks import Blocks
+
+BlocksOf = Callable[[str], Blocks]
+"""The blocks of a tensor by its Hugging Face name."""
+
+CODES = ".codes"
+SCALES = ".scales"
+GRID_KEY = "smolship.grid."
+"""the model's metadata property that names a tensor's grid, followed by the tensor's name"""
+
+
+def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """The initialiser of that name, made from `array` if the graph has none yet."""
+    if name not in graph.initializers:
+        tensor = ir.tensor(array, name=name)
+        value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+        graph.register_initializer(value)
+    return graph.initializers[name]
+
+
+def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) -> tuple[ir.Value, ir.Value, int]:
+    """The packed codes, the float32 scales [out, in/32] and the bits of `tensor`; a second call gives the same values.
+
+    The file keeps the scales in float16, which holds them exactly, behind a `Cast` to the activations' float32 (the
+    CPU kernel takes no other): ONNX Runtime folds the cast when it loads the model.
+    """
+    graph = model.graph
+    codes = graph.initializers.get(tensor + CODES)
+    if codes is None:
+        codes = add_initializer(graph, tensor + CODES, pack_codes(tensor, blocks))
+        half = add_initializer(graph, tensor + SCALES, half_scales(tensor, blocks))
+        cast = ir.node("Cast", [half], {"to": ir.DataType.FLOAT}, name=tensor + SCALES + "/Cast")
+        cast.outputs[0].name = tensor + SCALES + ".float32"
+        cast.outputs[0].type, cast.outputs[0].shape = ir.TensorType(ir.DataType.FLOAT), half.shape
+        graph.insert_before(before, cast)
+        model.metadata_props[GRID_KEY + tensor] = blocks.grid
+    half = graph.initializers[tensor + SCALES]
+    return codes, half.consumers()[0].outputs[0], GRID_BITS[blocks.grid]
