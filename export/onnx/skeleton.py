@@ -52,7 +52,7 @@ class _LinearNode(torch.autograd.Function):
         return g.op(f"{DOMAIN}::{LINEAR}", x, name_s=name)
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, name: str, out: int) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: torch.Tensor, name: str, out: int) -> torch.Tensor:
         return x.new_zeros((*x.shape[:-1], out))
 
 
@@ -64,7 +64,7 @@ class _EmbeddingNode(torch.autograd.Function):
         return g.op(f"{DOMAIN}::{EMBED}", ids, name_s=name)
 
     @staticmethod
-    def forward(ctx: Any, ids: torch.Tensor, name: str, hidden: int) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, ids: torch.Tensor, name: str, hidden: int) -> torch.Tensor:
         return torch.zeros((*ids.shape, hidden))
 
 
@@ -95,4 +95,5 @@ def skeleton(a: Architecture) -> LlamaForCausalLM:
         elif isinstance(module, LlamaRMSNorm):
             norms += 1
             module.weight = nn.Parameter(torch.full(tuple(module.weight.shape), float(norms)))
-    return model.eval()
+    model.eval()
+    return model

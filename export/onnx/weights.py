@@ -22,7 +22,7 @@ def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> i
     """The initialiser of that name, made from `array` if the graph has none yet."""
     if name not in graph.initializers:
         tensor = ir.tensor(array, name=name)
-        value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         graph.register_initializer(value)
     return graph.initializers[name]
 

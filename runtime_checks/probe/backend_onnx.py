@@ -35,17 +35,21 @@ class Backend:
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         shape = (1, config["num_key_value_heads"], 0, config["head_dim"])
         self._empty = _value(np.zeros(shape, np.float32))
+        self._first = _value(np.zeros(1, np.int64))  # must live as long as the session that reads it
         self._session: Any = None
+        self._every = False
         self._load(every=False)
 
     def prefill(self, tokens: list[int]) -> NDArray[np.float32]:
         """Forget everything, process the tokens from position 0; float32 [vocab]: logits of the last one."""
         self._load(every=False)
-        return self._run(tokens)[-1]
+        last: NDArray[np.float32] = self._run(tokens)[-1]
+        return last
 
     def decode(self, token: int) -> NDArray[np.float32]:
         """Process one more token; float32 [vocab]."""
-        return self._run([token])[-1]
+        last: NDArray[np.float32] = self._run([token])[-1]
+        return last
 
     def window(self, tokens: list[int]) -> Iterator[NDArray[np.float32]]:
         """Process from position 0; float32 [n, vocab] chunks, one row a position."""
@@ -66,7 +70,7 @@ class Backend:
         """An empty cache on a session that gives every position's logits, or the last one's; load only what is not."""
         if self._session is None or every != self._every:
             self._session = None  # free the old one first
-            self._session = _session(self._path, self._threads, every)
+            self._session = _session(self._path, self._threads, self._first if every else None)
             self._every = every
             names = [value.name for value in self._session.get_inputs()]
             self._past_names = [name for name in names if name.startswith("past_key_values.")]
@@ -97,11 +101,11 @@ def _value(array: NDArray[np.generic]) -> ort.OrtValue:
     return ort.OrtValue.ortvalue_from_numpy(array)
 
 
-def _session(path: str, threads: int, every: bool) -> ort.InferenceSession:
+def _session(path: str, threads: int, logits_from: ort.OrtValue | None) -> ort.InferenceSession:
     """ONNX Runtime's defaults but for the threads: measured, its arena halves the peak of a long prefill."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = ERROR
-    if every:
-        options.add_initializer(LOGITS_FROM, _value(np.zeros(1, np.int64)))
+    if logits_from is not None:
+        options.add_initializer(LOGITS_FROM, logits_from)
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
