@@ -25,14 +25,15 @@ class Fact(BaseModel):
     @classmethod
     def _is_quantity(cls, text: str) -> str:
         try:
-            return str(parse_quantity(text))
+            parse_quantity(text)
         except InputError as error:
             raise ValueError(str(error)) from error
+        return text
 
     @property
     def amount(self) -> float:
         """In the base unit of its dimension."""
-        return parse_quantity(self.value.replace(",", "")).value
+        return parse_quantity(self.value).value
 
 
 class Device(BaseModel):
@@ -106,8 +107,8 @@ def parse_target(text: str, file: str) -> Target:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file} is not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = tuple(part for part in first["loc"])
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")  # a misspelt key first of all
+        where = first["loc"]
         key = ".".join(str(part) for part in where)
         wrong = {"extra_forbidden": "no such key", "missing": "this key is missing"}.get(first["type"])
         message = wrong or first["msg"].removeprefix("Value error, ")
@@ -118,13 +119,15 @@ def line_of(text: str, where: tuple[int | str, ...]) -> int:
     """The line (from 1) on which a key stands that pydantic names, or the line of the table that should have it."""
     lines = text.splitlines()
     at = 0
-    keys = list(where)
-    while keys:
-        key = keys.pop(0)
-        index = keys.pop(0) if keys and isinstance(keys[0], int) else 0
-        header = re.compile(rf"\s*(\[+[\w.-]*\b{re.escape(str(key))}\b\s*\]+|{re.escape(str(key))}\s*=)")
-        found = [i for i in range(at, len(lines)) if header.match(lines[i])]
-        if not isinstance(index, int) or len(found) <= index:
-            break
-        at = found[index]
+    for place, key in enumerate(where):
+        if isinstance(key, int):
+            continue
+        index = where[place + 1] if place + 1 < len(where) else 0
+        header = re.compile(rf"\s*\[+\s*{re.escape(key)}\s*\]+")
+        entry = re.compile(rf"\s*{re.escape(key)}\s*=")
+        end = next((i for i in range(at + 1, len(lines)) if lines[i].lstrip().startswith("[")), len(lines))
+        found = [i for i, line in enumerate(lines) if header.match(line)] if place == 0 else []
+        found = found or [i for i in range(at, end) if entry.match(lines[i])]
+        if isinstance(index, int) and index < len(found):
+            at = found[index]
     return at + 1
