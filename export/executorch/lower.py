@@ -1,0 +1,72 @@
+"""From a torch module to the bytes of a .pte: trace, hand over to XNNPACK, plan the memory, serialise."""
+
+from typing import Any
+
+import torch
+from executorch.exir import (
+    EdgeCompileConfig,
+    EdgeProgramManager,
+    ExecutorchBackendConfig,
+    to_edge_transform_and_lower,
+)
+from executorch.exir.passes import MemoryPlanningPass
+from torch.export import Dim, ExportedProgram, export
+
+from smolship.errors import RuntimeFailure
+from smolship.export.executorch.decoder import Decoder
+from smolship.export.executorch.partition import CacheSeparatedPartitioner
+
+
+def trace(decoder: Decoder, chunk: int) -> ExportedProgram:
+    """The module as a graph in which the number of tokens is anything from 1 to `chunk`."""
+    example = (torch.zeros(1, min(5, chunk), dtype=torch.long), torch.tensor([1]))
+    count = Dim("count", min=1, max=chunk)
+    with torch.no_grad():
+        return export(
+            decoder.eval(),
+            example,
+            dynamic_shapes={"tokens": {1: count}, "start_pos": None},
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+
+
+def lower(program: ExportedProgram, constants: dict[str, Any]) -> EdgeProgramManager:
+    """The graph with everything between two cache updates in one XNNPACK delegate; `constants` become constant methods.
+
+    `RuntimeFailure` names a weight that XNNPACK left outside: it would run in float, many times slower.
+    """
+    edge = to_edge_transform_and_lower(
+        program,
+        partitioner=[CacheSeparatedPartitioner()],
+        constant_methods=constants,
+        # the verifier knows core ATen alone, and the graph keeps torchao's and the embedding's operators on purpose
+        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+    )
+    left = [n for n in edge.exported_program().graph_module.graph.nodes if "torchao" in str(n.target)]
+    if left:
+        weights = sorted({str(source) for n in left for source in n.all_input_nodes if source.op == "placeholder"})
+        raise RuntimeFailure(f"XNNPACK did not take {', '.join(weights)}: this version of ExecuTorch lowers it otherwise")
+    return edge
+
+
+def serialise(edge: EdgeProgramManager) -> bytes:
+    """The bytes of the .pte, delegates and weights in segments of their own so that they can be mapped and freed."""
+    program = edge.to_executorch(
+        ExecutorchBackendConfig(
+            run_reinplace_pass=True,  # index_put becomes index_put_: the cache is not copied
+            extract_delegate_segments=True,
+            memory_planning_pass=_PlanningInPlace(),
+        )
+    )
+    return program.buffer
+
+
+class _PlanningInPlace(MemoryPlanningPass):  # type: ignore[misc]
+    """Memory planning that knows that an in-place update needs no memory: the stock one sets aside a second cache."""
+
+    def run(self, graph_module: torch.fx.GraphModule, graph_signature: Any = None) -> Any:
+        for node in graph_module.graph.nodes:
+            if node.op == "call_function" and "index_put_" in str(node.target):
+                node.meta["spec"] = node.args[0].meta["spec"]
+        return super().run(graph_module, graph_signature)
