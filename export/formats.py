@@ -1,4 +1,4 @@
-"""The formats as a literal table; each format's module is imported only when it is used, for its libraries are heavy."""
+"""The formats as a literal table; a format's module, whose libraries are heavy, is imported when it is used."""
 
 from dataclasses import dataclass
 from importlib import import_module

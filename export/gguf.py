@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from smolship.checkpoint import Checkpoint
 from smolship.checkpoint.gguf_header import read_header
-from smolship.checkpoint.gguf_layout import gguf_name, rotary_heads, to_gguf_rows, from_gguf_rows
+from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads, to_gguf_rows
 from smolship.checkpoint.gguf_metadata import read_architecture
 from smolship.errors import InputError
 from smolship.export.ollama import modelfile
@@ -22,7 +22,7 @@ from smolship.quantize import Blocks, QuantizedModel
 
 MODEL_FILE = "model.gguf"
 
-# Grid → (GGUF tensor type, its `general.file_type`); the types are names in gguf.GGMLQuantizationType and LlamaFileType.
+# Grid → names of the tensor type (gguf.GGMLQuantizationType) and of the file type (gguf.LlamaFileType).
 _TYPES = {"int4-b32": ("Q4_0", "MOSTLY_Q4_0"), "q4_0": ("Q4_0", "MOSTLY_Q4_0"), "int8-b32": ("Q8_0", "MOSTLY_Q8_0")}
 
 

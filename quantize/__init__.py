@@ -3,6 +3,6 @@
 from smolship.quantize.blocks import Blocks
 from smolship.quantize.coverage import TensorCoverage
 from smolship.quantize.model import QuantizedModel, quantize
-from smolship.quantize.recipes import RECIPES, Recipe
+from smolship.quantize.recipes import RECIPES, Recipe, recipe_named
 
-__all__ = ["RECIPES", "Blocks", "QuantizedModel", "Recipe", "TensorCoverage", "quantize"]
+__all__ = ["RECIPES", "Blocks", "QuantizedModel", "Recipe", "TensorCoverage", "quantize", "recipe_named"]

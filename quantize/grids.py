@@ -52,7 +52,9 @@ GRIDS: dict[str, Grid] = {
     for grid in (
         Grid("int4-b32", 4, -8, 7, 32, ScaleFormat.BFLOAT16_IN_FLOAT16, "the 4-bit grid that all three formats share"),
         Grid("int8-b32", 8, -127, 127, 32, ScaleFormat.FLOAT16, "8 bits in blocks, for GGUF Q8_0 and ONNX MatMulNBits"),
-        Grid("int8-row", 8, -127, 127, None, ScaleFormat.FLOAT32, "8 bits per output channel, the only 8 bits of XNNPACK"),
+        Grid(
+            "int8-row", 8, -127, 127, None, ScaleFormat.FLOAT32, "8 bits per output channel, the only 8 bits of XNNPACK"
+        ),
         Grid("q4_0", 4, -8, 7, 32, ScaleFormat.FLOAT16, "llama.cpp's own rounding: signed scales, max / -8"),
     )
 }
@@ -83,10 +85,8 @@ def round_scale(scale: NDArray[np.float32], scale_format: ScaleFormat) -> NDArra
     return np.clip(nearest.astype(np.uint32).view(np.float32), _SMALLEST_SCALE, _LARGEST_SCALE)
 
 
-def encode(
-    groups: NDArray[np.float32], scales: NDArray[np.float32], grid: Grid
-) -> NDArray[np.int8]:
-    """The nearest codes of `groups` [n, group] under `scales` [n], ties to even, clipped to the grid; int8 [n, group]."""
+def encode(groups: NDArray[np.float32], scales: NDArray[np.float32], grid: Grid) -> NDArray[np.int8]:
+    """The nearest codes of `groups` [n, group] under `scales` [n], ties to even, clipped; int8 [n, group]."""
     with np.errstate(divide="ignore"):
         inverse = np.where(scales == 0, np.float32(0), np.float32(1) / scales)
     return np.clip(np.rint(groups * inverse[:, None]), grid.low, grid.high).astype(np.int8)

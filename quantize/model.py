@@ -39,6 +39,11 @@ class QuantizedModel:
         grid.group_of(tensor, self.checkpoint.architecture.shapes()[tensor][1])
         return grid
 
+    def require(self, format_name: str) -> None:
+        """`InputError` names the first tensor that the recipe asks a grid for which the format does not have."""
+        for name in self.matrices():
+            self.grid(name, format_name)
+
     def blocks(self, tensor: str, format_name: str) -> Blocks:
         """The codes and scales of a matrix in a format, rounded at the first call."""
         return self._round(tensor, self.grid(tensor, format_name))[0]
@@ -67,7 +72,7 @@ class QuantizedModel:
 
 
 def quantize(
-    checkpoint: Checkpoint, recipe: str, formats: tuple[str, ...], progress: Progress | None = None
+    checkpoint: Checkpoint, recipe: str, formats: tuple[str, ...], progress: Progress = Silent()
 ) -> QuantizedModel:
     """Round every matrix of `checkpoint` for `formats` under the recipe of that name.
 
@@ -78,7 +83,7 @@ def quantize(
     wanted = {(name, model.grid(name, fmt).name): fmt for fmt in formats for name in model.matrices()}
     shapes = checkpoint.architecture.shapes()
     weights = sum(shapes[name][0] * shapes[name][1] for name, _ in wanted)
-    with (progress or Silent()).task(f"quantise {recipe}", weights) as advance:
+    with progress.task(f"quantise {recipe}", weights) as advance:
         for (name, _), fmt in wanted.items():
             model.blocks(name, fmt)
             advance(shapes[name][0] * shapes[name][1])

@@ -17,7 +17,7 @@ class Rounding(Protocol):
     """A way to round; calibrated and distilled rounding have this interface too."""
 
     def round(self, tensor: str, weight: NDArray[np.float32], grid: Grid) -> Blocks:
-        """`weight` float32 [out, in] on `grid`; `InputError` names the tensor if the grid's group does not divide a row."""
+        """`weight` float32 [out, in] on `grid`; `InputError` names the tensor if a group does not divide a row."""
         ...
 
 
@@ -102,5 +102,3 @@ def _divisors(grid: Grid) -> Iterator[float]:
         yield from np.linspace(grid.high * 0.98, grid.high * 1.02, 5)
         return
     yield from np.arange(grid.high - 1.0, -grid.low + 3.01, 0.25)
-
-

@@ -11,7 +11,7 @@ from smolship import artefact as module
 from smolship.artefact import Artefact, Manifest, list_files, staged, write_atomically
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
-from smolship.workflows.build import build
+from smolship.workflows.build import Order, build
 
 SCHEMA = Path(module.__file__).parent / "manifest.schema.json"
 
@@ -19,7 +19,7 @@ SCHEMA = Path(module.__file__).parent / "manifest.schema.json"
 @pytest.fixture(scope="module")
 def shelf(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("shelf")
-    build(tiny_checkpoint, out, recipes=["q4"], formats=["gguf"], context=256)
+    build(tiny_checkpoint, out, Order(("q4",), ("gguf",), 256))
     return out
 
 
@@ -77,11 +77,16 @@ def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
         Artefact.open(tmp_path)
 
 
-def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(copy: Path) -> None:
-    before = Artefact.open(copy).manifest
-    with pytest.raises(ZeroDivisionError), staged(copy) as folder:
+def fail_half_way(place: Path) -> None:
+    with staged(place) as folder:
         (folder / "half").write_text("half")
         raise ZeroDivisionError
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(copy: Path) -> None:
+    before = Artefact.open(copy).manifest
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way(copy)
     assert Artefact.open(copy).manifest == before
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
 

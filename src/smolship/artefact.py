@@ -112,7 +112,9 @@ class Artefact:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise InputError(f"{path} is not a manifest this version reads ({where}: {first['msg']}): build it again") from None
+            raise InputError(
+                f"{path} is not a manifest this version reads ({where}: {first['msg']}): build it again"
+            ) from None
 
     def verify(self) -> None:
         """Compare every file with the manifest's size and sha256; `InputError` names the first that differs."""
@@ -121,7 +123,9 @@ class Artefact:
             if not path.is_file():
                 raise InputError(f"{path} is missing, though {MANIFEST_FILE} lists it: build the artefact again")
             if path.stat().st_size != record.bytes or sha256_of(path) != record.sha256:
-                raise InputError(f"{path} is not the file that {MANIFEST_FILE} lists (its bytes differ): build it again")
+                raise InputError(
+                    f"{path} is not the file that {MANIFEST_FILE} lists (its bytes differ): build it again"
+                )
 
 
 def sha256_of(path: Path) -> str:
@@ -186,8 +190,8 @@ def write_atomically(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-                os.chmod(partial, 0o644)
-                os.replace(partial, path)
+                partial.chmod(0o644)
+                partial.replace(path)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -196,7 +200,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _explained(error: OSError, place: Path) -> InputError:
-    return InputError(f"cannot write {place} ({error.strerror or error}): nothing was changed; free some room or choose another --out")
+    return InputError(
+        f"cannot write {place} ({error.strerror or error}): nothing was changed; free some room or choose another --out"
+    )
 
 
 def _sync(folder: Path) -> None:

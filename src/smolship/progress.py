@@ -1,7 +1,7 @@
 """How long work reports what it is doing, without knowing who listens (a terminal, a log, nobody)."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[float], None]
@@ -9,16 +9,11 @@ Advance = Callable[[float], None]
 
 
 class Progress(Protocol):
-    """A listener that shows tasks; `total` is in any unit, `None` when it is not known."""
+    """A listener that shows tasks."""
 
-    def task(self, description: str, total: float | None = None) -> "TaskContext": ...
-
-
-class TaskContext(Protocol):
-    """A context manager that yields the function which advances its task."""
-
-    def __enter__(self) -> Advance: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
+    def task(self, description: str, total: float | None = None) -> AbstractContextManager[Advance]:
+        """Show one task while the block runs; `total` is in any unit, `None` when it is not known."""
+        ...
 
 
 class Silent:
@@ -26,4 +21,5 @@ class Silent:
 
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[Advance]:
-        yield lambda amount: None
+        """See `Progress.task`."""
+        yield lambda _: None

@@ -18,9 +18,15 @@ def output() -> Console:
 
 
 def messages() -> Console:
-    """Where messages and progress go: a copy of stderr, so that silencing a library's stderr does not silence ours."""
-    stream = os.fdopen(os.dup(2), "w", encoding="utf-8")
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 140)
+    """Where sentences about what went wrong go: stderr."""
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
+
+
+@contextmanager
+def showing_progress() -> Iterator["TerminalProgress"]:
+    """Bars on a copy of stderr, so that silencing a library's stderr does not silence them."""
+    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stream:
+        yield TerminalProgress(Console(file=stream, highlight=False))
 
 
 class TerminalProgress:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from smolship.targets import Target
     from smolship.workflows.build import Built
     from smolship.workflows.doctor import Finding
+    from smolship.workflows.inspect import GridShare
 
 
 @dataclass(frozen=True)
@@ -79,19 +80,29 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
     ]
     if every_tensor:
         lines = [
-            (line.tensor, "×".join(map(str, line.shape)), line.grid, f"{line.bits_per_weight:.3f}", f"{line.relative_error:.4f}")
-            for line in manifest.coverage
+            (
+                one.tensor,
+                "×".join(map(str, one.shape)),
+                one.grid,
+                f"{one.bits_per_weight:.3f}",
+                f"{one.relative_error:.4f}",
+            )
+            for one in manifest.coverage
         ]
         columns = ("tensor", "shape", "grid", "bits/weight", "relative error")
         tables.append(table("Coverage", columns, lines, ("bits/weight", "relative error")))
     else:
         lines = [
-            (s.grid, str(s.tensors), f"{s.weights:,}", f"{s.bits_per_weight:.3f}", f"{s.worst_error:.4f} ({s.worst_tensor})")
-            for s in shares(manifest.coverage)
+            (one.grid, str(one.tensors), f"{one.weights:,}", f"{one.bits_per_weight:.3f}", _worst(one))
+            for one in shares(manifest.coverage)
         ]
         columns = ("grid", "tensors", "weights", "bits/weight", "largest relative error")
-        tables.append(table("Coverage (--tensors for every line)", columns, lines, ("tensors", "weights", "bits/weight")))
+        tables.append(table("Coverage (--tensors for every line)", columns, lines, columns[1:4]))
     return View(tuple(tables), manifest.model_dump(mode="json"))
+
+
+def _worst(share: "GridShare") -> str:
+    return f"{share.worst_error:.4f} ({share.worst_tensor})"
 
 
 def targets(profiles: Sequence["Target"]) -> View:
@@ -103,9 +114,7 @@ def targets(profiles: Sequence["Target"]) -> View:
 
 def target(profile: "Target") -> View:
     """One profile with its budgets."""
-    rows = [
-        (budget.of.title, budget.recipe or "any", budget.format or "any", str(budget), budget.source) for budget in profile.budget
-    ]
+    rows = [(one.of.title, one.recipe or "any", one.format or "any", str(one), one.source) for one in profile.budget]
     made = table(profile.title, ("budget", "recipe", "format", "limit", "source"), rows)
     return View((made,), profile.model_dump(mode="json"))
 

@@ -1,12 +1,20 @@
 """Build: a checkpoint into artefacts, one folder for each recipe and format."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from smolship import __version__
-from smolship.artefact import MANIFEST_FILE, Artefact, Manifest, SourceRecord, TensorRecord, list_files, refuse_foreign, staged
+from smolship.artefact import (
+    MANIFEST_FILE,
+    Artefact,
+    Manifest,
+    SourceRecord,
+    TensorRecord,
+    list_files,
+    refuse_foreign,
+    staged,
+)
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.export import Format, format_named
@@ -16,6 +24,17 @@ from smolship.quantize.coverage import bits_per_weight
 
 DEFAULT_CONTEXT = 2048
 SHORTEST_CONTEXT = 64
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to build of a checkpoint."""
+
+    recipes: tuple[str, ...]
+    formats: tuple[str, ...]
+    context: int = DEFAULT_CONTEXT
+    rebuild: bool = False
+    """build again even what is there whole and unchanged"""
 
 
 @dataclass(frozen=True)
@@ -41,40 +60,29 @@ class _Plan:
 
     def describes(self, manifest: Manifest) -> bool:
         """Whether building again would write what `manifest` already lists."""
-        return (manifest.source, manifest.format, manifest.recipe, manifest.rounding, manifest.context, manifest.versions) == (
-            self.source,
-            self.format.name,
-            self.recipe.name,
-            self.recipe.rounding,
-            self.context,
-            self.versions,
-        )
+        listed = (manifest.source, manifest.format, manifest.recipe, manifest.rounding)
+        wanted = (self.source, self.format.name, self.recipe.name, self.recipe.rounding)
+        return listed == wanted and (manifest.context, manifest.versions) == (self.context, self.versions)
 
 
-def build(
-    checkpoint: Checkpoint,
-    out: Path,
-    *,
-    recipes: Sequence[str],
-    formats: Sequence[str],
-    context: int = DEFAULT_CONTEXT,
-    rebuild: bool = False,
-    progress: Progress = Silent(),
-) -> list[Built]:
+def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress = Silent()) -> list[Built]:
     """Write one artefact for each recipe and format below `out`; one that is there whole already is kept.
 
     Every name, the context and every place is checked before anything is written (`InputError`).
     """
-    _check_context(checkpoint, context)
+    _check_context(checkpoint, order.context)
     source = _source_record(checkpoint)
-    plans = [_plan(checkpoint, source, out, recipe, fmt, context) for recipe in recipes for fmt in formats]
+    plans = [
+        _plan(checkpoint, source, out, recipe, fmt, order.context) for recipe in order.recipes for fmt in order.formats
+    ]
     for plan in plans:
+        QuantizedModel(checkpoint, plan.recipe).require(plan.format.name)
         plan.format.load()
         refuse_foreign(plan.place)
     built = []
-    for recipe in recipes:
+    for recipe in order.recipes:
         mine = [plan for plan in plans if plan.recipe.name == recipe]
-        kept = {} if rebuild else {plan.place: artefact for plan in mine if (artefact := _whole(plan))}
+        kept = {} if order.rebuild else {plan.place: artefact for plan in mine if (artefact := _whole(plan))}
         missing = tuple(plan.format.name for plan in mine if plan.place not in kept)
         model = quantize(checkpoint, recipe, missing, progress) if missing else None
         for plan in mine:
@@ -95,9 +103,9 @@ def _check_context(checkpoint: Checkpoint, context: int) -> None:
 
 
 def _plan(checkpoint: Checkpoint, source: SourceRecord, out: Path, recipe: str, fmt: str, context: int) -> _Plan:
-    line = format_named(fmt)
-    place = out / f"{checkpoint.name}-{recipe_named(recipe).name}-{line.name}"
-    return _Plan(place, line, recipe_named(recipe), context, source, {"smolship": __version__, **line.versions()})
+    line, chosen = format_named(fmt), recipe_named(recipe)
+    place = out / f"{checkpoint.name}-{chosen.name}-{line.name}"
+    return _Plan(place, line, chosen, context, source, {"smolship": __version__, **line.versions()})
 
 
 def _source_record(checkpoint: Checkpoint) -> SourceRecord:

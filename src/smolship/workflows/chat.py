@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from smolship.runtime_checks.probe.backend import Backend
 
 Message = dict[str, str]
+_ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise InputError(
-                f"temperature {self.temperature} and top-p {self.top_p}: wanted a temperature of 0 or more, top-p in (0, 1]"
+                f"temperature {self.temperature}, top-p {self.top_p}: give a temperature from 0 and a top-p in (0, 1]"
             )
 
 
@@ -114,7 +115,7 @@ def _shipped(artefact: Artefact) -> tuple[str | None, Mapping[str, str]]:
         tokenizer = read_tokenizer(header.metadata, read_architecture(header.metadata, "model"), "model")
         return tokenizer.chat_template, tokenizer.roles
     config = json.loads(_config(artefact.folder).read_text(encoding="utf-8"))
-    return config.get("chat_template"), {key: config[key] for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    return config.get("chat_template"), {role: config[role] for role in _ROLES}
 
 
 def _config(folder: Path) -> Path:

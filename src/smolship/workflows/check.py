@@ -10,7 +10,7 @@ from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
-from smolship.runtime_checks.check_artefact import REPEATS, check_artefact
+from smolship.runtime_checks.check_artefact import Settings, check_artefact
 from smolship.runtime_checks.measurements import Measurements
 from smolship.runtime_checks.verdicts import Verdict, judge
 from smolship.runtime_checks.windows import COUNT, LENGTH, Windows, reference_windows, windows
@@ -43,9 +43,8 @@ def check(
     artefacts: Sequence[Artefact],
     checkpoint: Checkpoint,
     target: Target,
+    settings: Settings,
     *,
-    threads: int,
-    repeats: int = REPEATS,
     text: Path | None = None,
     progress: Progress = Silent(),
 ) -> list[Checked]:
@@ -58,19 +57,21 @@ def check(
         _require_source(artefact, checkpoint)
         artefact.verify()
     chosen = _windows(artefacts, checkpoint, text)
-    with reference_windows(_reference(checkpoint, threads, progress), chosen, _described(checkpoint), progress) as reference:
+    forward = _reference(checkpoint, settings.threads, progress)
+    with reference_windows(forward, chosen, _described(checkpoint), progress) as reference:
         checked = []
         for artefact in artefacts:
             start = time.monotonic()
-            measurements = check_artefact(
-                artefact, checkpoint, reference, threads=threads, repeats=repeats, progress=progress
-            )
+            measurements = check_artefact(artefact, checkpoint, reference, settings, progress=progress)
             measurements.write(artefact.folder)
-            checked.append(Checked(artefact, measurements, judge(measurements, target), time.monotonic() - start))
+            seconds = time.monotonic() - start
+            checked.append(Checked(artefact, measurements, judge(measurements, target), seconds))
         return checked
 
 
-def open_source(artefacts: Sequence[Artefact], spec: str | None, revision: str | None, progress: Progress) -> Checkpoint:
+def open_source(
+    artefacts: Sequence[Artefact], spec: str | None, revision: str | None, progress: Progress = Silent()
+) -> Checkpoint:
     """The checkpoint that artefacts were made from: as given by the user, else as the first manifest names it."""
     if spec is not None:
         return open_checkpoint(spec, revision=revision, progress=progress)
@@ -80,7 +81,8 @@ def open_source(artefacts: Sequence[Artefact], spec: str | None, revision: str |
             f"{artefacts[0].folder.name} was made from the {source.kind} {source.location!r}: "
             "say where that is now with --checkpoint"
         )
-    return open_checkpoint(source.location if source.kind == "hub" else source.kind, revision=source.revision, progress=progress)
+    place = source.location if source.kind == "hub" else source.kind
+    return open_checkpoint(place, revision=source.revision, progress=progress)
 
 
 def _reference(checkpoint: Checkpoint, threads: int, progress: Progress) -> "Reference":

@@ -11,7 +11,10 @@ from smolship.export import FORMATS
 from smolship.runtime_checks.runtimes import RUNTIMES
 
 # The features that the runtimes' kernels dispatch on, x86-64 and aarch64 (Linux's names in /proc/cpuinfo).
-_FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve", "sme")
+_FEATURES = (
+    *("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
+    *("asimd", "asimddp", "i8mm", "sve", "sme"),
+)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Identity:
 def prove_identical(artefacts: Sequence[Artefact], progress: Progress = Silent()) -> list[Identity]:
     """Unpack the model files and compare codes and scales; `SmolshipError` names the first tensor that differs.
 
-    Artefacts are compared within one source and recipe; a grid that only one format uses has nothing to be compared with.
+    Compared within one source and recipe; a grid that only one format uses has nothing to be compared with.
     """
     groups: dict[tuple[str, str], list[Artefact]] = defaultdict(list)
     for artefact in artefacts:
@@ -36,7 +36,8 @@ def prove_identical(artefacts: Sequence[Artefact], progress: Progress = Silent()
         for (_, recipe), group in groups.items():
             unpacked = {}
             for artefact in group:
-                unpacked[artefact.manifest.format] = format_named(artefact.manifest.format).load().unpack(artefact.folder)
+                fmt = artefact.manifest.format
+                unpacked[fmt] = format_named(fmt).load().unpack(artefact.folder)
                 advance(1)
             proved += _compare(recipe, unpacked)
     return proved

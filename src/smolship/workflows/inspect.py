@@ -1,4 +1,4 @@
-"""Inspect: what an artefact's manifest says, every tensor's grid and error, and whether its files are still its files."""
+"""Inspect: what an artefact's manifest says, every tensor's grid and error, and whether its files are unchanged."""
 
 from dataclasses import dataclass
 from itertools import groupby

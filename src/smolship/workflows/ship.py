@@ -1,19 +1,16 @@
 """Ship, the main job: build, prove the integers the same in every file, check each on its runtime, report."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from smolship.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
+from smolship.runtime_checks.check_artefact import Settings
 from smolship.targets import Target
-from smolship.workflows.build import DEFAULT_CONTEXT, Built, build
+from smolship.workflows.build import Built, Order, build
 from smolship.workflows.check import Checked, check
 from smolship.workflows.identity import Identity, prove_identical
-
-DEFAULT_RECIPES = ("q4-e8", "q8")
-DEFAULT_FORMATS = ("gguf", "onnx", "executorch")
 
 
 @dataclass(frozen=True)
@@ -30,14 +27,10 @@ class Shipped:
 def ship(
     checkpoint: Checkpoint,
     out: Path,
+    order: Order,
     target: Target,
+    settings: Settings,
     *,
-    recipes: Sequence[str] = DEFAULT_RECIPES,
-    formats: Sequence[str] = DEFAULT_FORMATS,
-    context: int = DEFAULT_CONTEXT,
-    rebuild: bool = False,
-    threads: int,
-    repeats: int,
     text: Path | None = None,
     progress: Progress = Silent(),
 ) -> Shipped:
@@ -50,13 +43,11 @@ def ship(
         now = time.monotonic()
         seconds[stage], start = now - start, now
 
-    built = build(
-        checkpoint, out, recipes=recipes, formats=formats, context=context, rebuild=rebuild, progress=progress
-    )
+    built = build(checkpoint, out, order, progress=progress)
     lap("build")
     artefacts = [one.artefact for one in built]
     identities = prove_identical(artefacts, progress)
     lap("compare")
-    checked = check(artefacts, checkpoint, target, threads=threads, repeats=repeats, text=text, progress=progress)
+    checked = check(artefacts, checkpoint, target, settings, text=text, progress=progress)
     lap("check")
     return Shipped(built, identities, checked, seconds)

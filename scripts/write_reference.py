@@ -1,0 +1,112 @@
+"""Write docs/reference/ from the tables in the code, so that the two cannot differ; `--check` only compares."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from smolship.export import FORMATS
+from smolship.quantize import RECIPES
+from smolship.quantize.formats import FORMAT_GRIDS
+from smolship.quantize.grids import GRIDS
+from smolship.runtime_checks.runtimes import RUNTIMES
+from smolship.targets import METRICS, Target, load_target, target_names
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+MADE_BY = "<!-- Written by scripts/write_reference.py from the tables in the code: change those, then `make reference`. -->"
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; bars inside cells are escaped."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def command_line() -> str:
+    """Every verb and option, by typer's own generator."""
+    command = [sys.executable, "-m", "typer", "smolship.cli", "utils", "docs", "--name", "smolship"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def recipes() -> str:
+    """Recipes, what they mean in each format, and the grids."""
+    widths = list(dict.fromkeys(width for table in FORMAT_GRIDS.values() for width in table))
+    chosen = [(r.name, r.linear, r.embedding, r.rounding, r.summary) for r in RECIPES.values()]
+    meant = [(width, *(FORMAT_GRIDS[fmt].get(width, "error") for fmt in FORMAT_GRIDS)) for width in widths]
+    grids = [
+        (g.name, g.bits, f"[{g.low}, {g.high}]", g.group_size or "row", g.scale_format.value, g.note)
+        for g in GRIDS.values()
+    ]
+    return "\n".join(
+        [
+            "# Recipes and grids\n",
+            "A recipe says which width each kind of tensor gets; norms stay in float32.\n",
+            markdown_table(("recipe", "layers", "embedding and tied head", "rounding", "what for"), chosen),
+            "What a width is in each format; where a format lacks it, the recipe is refused and the tensor named.\n",
+            markdown_table(("width", *FORMAT_GRIDS), meant),
+            "The grids: `weight ≈ code · scale`.\n",
+            markdown_table(("grid", "bits", "codes", "group", "scales", "note"), grids),
+        ]
+    )
+
+
+def formats() -> str:
+    """Formats and the runtimes that check them."""
+    rows = [
+        (f.name, f.title, RUNTIMES[f.name].model_file, RUNTIMES[f.name].title, f"`smolship[{f.extra}]`")
+        for f in FORMATS.values()
+    ]
+    columns = ("format", "what", "model file", "checked on", "extra")
+    return "# Formats and runtimes\n\n" + markdown_table(columns, rows)
+
+
+def targets() -> str:
+    """The metrics, and every profile with its budgets and their sources."""
+    words = {"file": "the file: the same anywhere", "device": "the device it is measured on"}
+    metrics = [(m.name, m.title, m.unit.name, m.better, words[m.of]) for m in METRICS.values()]
+    parts = [
+        "# Targets, metrics and budgets\n",
+        "A budget on a metric of the device is judged on that device alone; elsewhere it is *not measured here*.\n",
+        markdown_table(("metric", "what", "unit", "better", "depends on"), metrics),
+    ]
+    return "\n".join(parts + [_target(load_target(name)) for name in target_names()])
+
+
+def _target(target: Target) -> str:
+    facts = [
+        (name.replace("_", " "), fact.value, fact.source)
+        for name in ("memory", "memory_for_app", "bandwidth", "storage_limit")
+        if (fact := getattr(target.device, name)) is not None
+    ]
+    budgets = [(b.metric, b.recipe or "any", b.format or "any", str(b), b.source) for b in target.budget]
+    return "\n".join(
+        [
+            f"## `{target.name}`: {target.title}\n",
+            f"{target.notes}\n" if target.notes else "",
+            markdown_table(("device", "value", "source"), facts) if facts else "",
+            markdown_table(("budget", "recipe", "format", "limit", "source"), budgets),
+        ]
+    )
+
+
+PAGES = {"command-line.md": command_line, "recipes.md": recipes, "formats.md": formats, "targets.md": targets}
+
+
+def main() -> int:
+    """Write the pages, or with `--check` name those that are out of date and return 1."""
+    stale = []
+    for name, page in PAGES.items():
+        text = f"{MADE_BY}\n\n{page().rstrip()}\n"
+        path = FOLDER / name
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in sys.argv:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    print(f"{'out of date' if '--check' in sys.argv else 'written'}: {', '.join(stale) or 'nothing'}")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The command line: mistakes are one sentence and exit code 2, JSON is JSON, and a stop leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import write_tiny_checkpoint
+
+from smolship import __version__
+from smolship.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> "object":
+    """`main` takes SIGINT and SIGTERM over; give pytest its own back."""
+    saved = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in saved.items():
+        signal.signal(number, handler)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the console script in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["smolship", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def built(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("built")
+    command = [
+        sys.executable,
+        "-m",
+        "smolship",
+        "build",
+        str(tiny_folder),
+        "-o",
+        str(out),
+        "-f",
+        "gguf",
+        "--context",
+        "256",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(out.iterdir())
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == f"smolship {__version__}"
+
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "unknown recipe": (
+        ["build", "{tiny}", "-o", "{out}", "-r", "q3"],
+        "unknown recipe 'q3': the known ones are q8, q4-e8",
+    ),
+    "unknown format": (["build", "{tiny}", "-o", "{out}", "-f", "tflite"], "unknown format 'tflite'"),
+    "unknown target": (["ship", "{tiny}", "-o", "{out}", "-t", "nokia-3310"], "unknown target 'nokia-3310'"),
+    "no such checkpoint": (["build", "./nowhere", "-o", "{out}"], "nowhere"),
+    "empty checkpoint": (["build", "", "-o", "{out}"], "embedded"),
+    "context too long": (["build", "{tiny}", "-o", "{out}", "--context", "9000"], "takes from 64 to 8192"),
+    "not an artefact": (["inspect", "{tiny}"], "has no manifest.json"),
+    "no such artefact": (["check", "{out}/nothing"], "has no manifest.json"),
+    "checkpoint that must be named": (["check", "{built}"], "--checkpoint"),
+    "another checkpoint": (["check", "{built}", "--checkpoint", "{other}"], "was made from"),
+    "text too short": (["check", "{built}", "--checkpoint", "{tiny}", "--text", "{short}"], "give a longer --text"),
+    "text that is not there": (["check", "{built}", "--checkpoint", "{tiny}", "--text", "{out}/x"], "cannot be read"),
+    "odd temperature": (["chat", "{built}", "-p", "hello", "--temperature", "-1"], "temperature"),
+    "unknown option": (["build", "--quantum"], "No such option"),
+    "a place that is taken": (["build", "{tiny}", "-o", "{short}", "-f", "gguf"], "cannot write below"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    mistake: str, tiny_folder: Path, built: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    arguments, expected = MISTAKES[mistake]
+    (tmp_path / "short.txt").write_text("too short")
+    places = {
+        "tiny": tiny_folder, "built": built, "out": tmp_path / "out", "short": tmp_path / "short.txt",
+        "other": write_tiny_checkpoint(tmp_path / "other", dtype="float16"),
+    }  # fmt: skip
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert run(monkeypatch, *(one.format(**places) for one in arguments)) == 2
+    captured = capfd.readouterr()
+    assert expected in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [(["inspect", "{built}"], "coverage"), (["recipes"], None), (["targets"], None), (["targets", "host"], "budget")],
+)
+def test_json_is_json(
+    arguments: list[str],
+    key: str | None,
+    built: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["smolship", *(one.format(built=built) for one in arguments), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    data = json.loads(capfd.readouterr().out)
+    assert data if key is None else data[key]
+
+
+def test_inspect_lists_every_tensor(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "inspect", built, "--tensors") == 0
+    shown = capfd.readouterr().out
+    assert "model.layers.1.mlp.down_proj.weight" in shown
+    assert "int4-b32" in shown
+
+
+def test_chat_answers_once(built: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "chat", built, "-p", "hello", "--max-tokens", "5", "--temperature", "0") == 0
+    first = capfd.readouterr().out
+    assert run(monkeypatch, "chat", built, "-p", "hello", "--max-tokens", "5", "--temperature", "0") == 0
+    assert capfd.readouterr().out == first
+    assert first.endswith("\n")
+
+
+def test_chat_says_that_the_context_is_full(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "chat", built, "-p", "word " * 300) == 2
+    assert "build with a larger --context" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_no_half_written_artefact(tmp_path: Path, number: signal.Signals) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "wide", hidden_size=512, intermediate_size=8192, num_hidden_layers=8)
+    command = [sys.executable, "-m", "smolship", "build", str(folder), "-o", str(tmp_path / "out"), "-f", "gguf"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    time.sleep(1.5)  # it is then rounding or writing: a tenth of a billion weights take some ten seconds
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert b"interrupted" in errors
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
