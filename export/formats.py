@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from smolship.errors import InputError, unknown_name
 from smolship.progress import Progress, Silent
 from smolship.quantize import Blocks, QuantizedModel
+from smolship.quiet import quiet
 
 
 class FormatModule(Protocol):
@@ -51,7 +52,8 @@ class Format:
                 f"{self.title} files need {', '.join(missing)}, which is not installed here: "
                 f"pip install 'smolship[{self.extra}]'"
             )
-        return cast(FormatModule, import_module(self.module))
+        with quiet():  # torchao, imported by ExecuTorch, prints what it could not load
+            return cast(FormatModule, import_module(self.module))
 
 
 FORMATS: dict[str, Format] = {

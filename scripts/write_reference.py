@@ -13,7 +13,7 @@ from smolship.runtime_checks.runtimes import RUNTIMES
 from smolship.targets import METRICS, Target, load_target, target_names
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
-MADE_BY = "<!-- Written by scripts/write_reference.py from the tables in the code: change those, then `make reference`. -->"
+MADE_BY = "<!-- Written by scripts/write_reference.py from tables in the code: change those, then `make reference`. -->"
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

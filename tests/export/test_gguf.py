@@ -1,4 +1,4 @@
-"""GGUF files: llama.cpp reads the logits, the metadata and the tokens that were meant, and building again gives the same bytes."""
+"""GGUF files: llama.cpp reads the logits, metadata and tokens that were meant; building again gives the same bytes."""
 
 from pathlib import Path
 
@@ -88,8 +88,15 @@ CHATS: list[list[dict[str, str]]] = [
     [{"role": "user", "content": "two\nlines\n"}],
     [{"role": "user", "content": " spaces around "}],
     [{"role": "user", "content": "{{ .Role }} and {% raw %}"}],
-    [{"role": "user", "content": "naïve 漢字 🚢"}, {"role": "assistant", "content": "ok"}, {"role": "user", "content": "<b>&"}],
-    [{"role": "system", "content": "s"}, *[{"role": r, "content": r} for r in ("user", "assistant", "user", "assistant", "user")]],
+    [
+        {"role": "user", "content": "naïve 漢字 🚢"},
+        {"role": "assistant", "content": "ok"},
+        {"role": "user", "content": "<b>&"},
+    ],
+    [
+        {"role": "system", "content": "s"},
+        *[{"role": r, "content": r} for r in ("user", "assistant", "user", "assistant", "user")],
+    ],
 ]
 
 
@@ -113,7 +120,9 @@ def run_go_template(template: str, messages: list[dict[str, str]]) -> str:
 
 
 @pytest.mark.parametrize("messages", CHATS, ids=range(len(CHATS)))
-def test_the_modelfile_template_renders_as_the_jinja_one(tiny_checkpoint: Checkpoint, messages: list[dict[str, str]]) -> None:
+def test_the_modelfile_template_renders_as_the_jinja_one(
+    tiny_checkpoint: Checkpoint, messages: list[dict[str, str]]
+) -> None:
     text = modelfile(tiny_checkpoint, "model.gguf", CONTEXT)
     template = text.split('TEMPLATE """')[1].split('"""')[0]
     assert run_go_template(template, messages) == tiny_checkpoint.tokenizer.render_chat(messages)

@@ -54,7 +54,9 @@ def test_every_grid_of_the_format_table_exists() -> None:
 
 
 def test_a_width_that_a_format_lacks_is_refused_and_the_others_listed() -> None:
-    with pytest.raises(InputError, match=r"w: the recipe asks for q4_0, which executorch does not have; it has int4, int8"):
+    with pytest.raises(
+        InputError, match=r"w: the recipe asks for q4_0, which executorch does not have; it has int4, int8"
+    ):
         grid_for("w", "q4_0", "executorch")
 
 

@@ -37,9 +37,7 @@ def quantize_in_c(ggml: ctypes.CDLL, kind: int, weight: NDArray[np.float32]) -> 
 
 def dequantize_in_c(ggml: ctypes.CDLL, function: str, raw: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
     out = np.zeros(count, np.float32)
-    getattr(ggml, function)(
-        ctypes.c_void_p(raw.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(count)
-    )
+    getattr(ggml, function)(ctypes.c_void_p(raw.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(count))
     return out
 
 
@@ -112,7 +110,9 @@ def test_the_scale_search_is_never_worse_than_plain_rounding(kind: str, name: st
 
 def test_the_scale_search_takes_a_tenth_off_the_error_of_normal_weights() -> None:
     weight, grid = weights("normal"), grid_named("int4-b32")
-    assert squared_error(weight, NearestRounding().round("w", weight, grid)) < 0.9 * squared_error(weight, plain(weight, grid))
+    assert squared_error(weight, NearestRounding().round("w", weight, grid)) < 0.9 * squared_error(
+        weight, plain(weight, grid)
+    )
 
 
 @pytest.mark.parametrize("name", ["int4-b32", "int8-b32", "int8-row"])
