@@ -123,6 +123,9 @@ class Collector:
         if record["step"] == "speed":
             self._advance(1)
 
+    def step(self, record: Record) -> None:
+        """Which step is under way concerns the failure's message alone."""
+
     def done(self, record: Record) -> None:
         self.fields["host"] = self.fields["host"].model_copy(
             update={"load_average_after": tuple(record["load_average"])}
@@ -145,6 +148,7 @@ _TAKERS: dict[str, Callable[[Collector, Record], None]] = {
     "tokenized": Collector.tokenized,
     "logits": Collector.logits,
     "progress": Collector.progress,
+    "step": Collector.step,
     "done": Collector.done,
 }
 

@@ -64,9 +64,9 @@ class _Listener:
     def __call__(self, line: str) -> None:
         record = _parse(line)
         kind = record["record"]
-        self.stage = {"host": "imports", "imports": "load", "load": "measuring"}.get(kind, self.stage)
-        if kind == "progress" and record["step"] != "steps":
-            self.stage = record["step"]
+        self.stage = {"host": "imports", "imports": "load"}.get(kind, self.stage)
+        if kind == "step":
+            self.stage = str(record.get("step"))
         self.done = self.done or kind == "done"
         if kind == "failed":
             self.failed = record

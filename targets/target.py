@@ -122,12 +122,13 @@ def line_of(text: str, where: tuple[int | str, ...]) -> int:
     for place, key in enumerate(where):
         if isinstance(key, int):
             continue
-        index = where[place + 1] if place + 1 < len(where) else 0
+        after = where[place + 1] if place + 1 < len(where) else 0
+        index = after if isinstance(after, int) else 0  # which of several tables of the same name
         header = re.compile(rf"\s*\[+\s*{re.escape(key)}\s*\]+")
         entry = re.compile(rf"\s*{re.escape(key)}\s*=")
         end = next((i for i in range(at + 1, len(lines)) if lines[i].lstrip().startswith("[")), len(lines))
         found = [i for i, line in enumerate(lines) if header.match(line)] if place == 0 else []
         found = found or [i for i in range(at, end) if entry.match(lines[i])]
-        if isinstance(index, int) and index < len(found):
+        if index < len(found):
             at = found[index]
     return at + 1

@@ -60,11 +60,11 @@ def _take(job: dict[str, Any], records: Records, stage: list[str]) -> None:
     records.emit("load", seconds=seconds, memory=read_memory(), versions=backend.versions, chat_template=template)
     for index, step in enumerate(job["steps"]):
         stage[0] = step["step"]
+        records.emit("step", step=step["step"], number=index + 1, of=len(job["steps"]))
         if step["step"] == "memory":
             records.emit("memory", **sampler.stop())
         else:
             STEPS[step["step"]](backend, records, step)
-        records.progress("steps", index + 1, len(job["steps"]))
     records.emit("done", load_average=list(os.getloadavg()))
 
 
