@@ -31,7 +31,7 @@ format: install ## rewrite what the formatter and the linter can
 	.venv/bin/ruff format .
 
 bench: install ## this project's files beside other tools' files
-	.venv/bin/python -m benchmarks
+	set -e; for each in benchmarks/*.py; do .venv/bin/python "$$each"; done
 
 clean: ## remove what was built, keep the environment
 	rm -rf build dist .links .mypy_cache .ruff_cache .pytest_cache
