@@ -94,7 +94,7 @@ def build_ours(checkpoint: Checkpoint, recipe: str, folder: Path) -> Path:
 
 
 def build_peer(checkpoint: Checkpoint, bits: int, folder: Path) -> Path:
-    """Optimum's float32 export of the same weights, its MatMuls quantised in blocks of 32 by ONNX Runtime's own tool."""
+    """Optimum's float32 export of the same weights, its MatMuls quantised in blocks of 32 by onnxruntime's own tool."""
     import onnx
     import torch
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer

@@ -4,13 +4,10 @@ import json
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 from smolship.quantize.model import QuantizedModel
 
 MODEL_FILE = "model.onnx"
-LARGEST_FILE = 2**31 - 1
-"""bytes that one protobuf message may have"""
 
 
 def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
@@ -19,20 +16,13 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
     `context` is the longest sequence, in tokens, that config.json declares; the graph itself takes any length up to
     the model's own. The same model gives the same bytes. `InputError` names a tensor that ONNX cannot hold.
     """
-    import onnx_ir as ir
-
     from smolship.export.onnx.graph import quantized_graph
+    from smolship.export.onnx.write import write_model
 
-    with progress.task("onnx: trace the graph", 3) as advance:
+    with progress.task("onnx: trace the graph, write the weights", 2) as advance:
         graph = quantized_graph(model)
         advance(1)
-        data = ir.serde.serialize_model(graph).SerializeToString(deterministic=True)
-        advance(1)
-        if len(data) > LARGEST_FILE:
-            raise InputError(
-                f"the ONNX model has {len(data)} bytes, a file takes {LARGEST_FILE}; choose a 4-bit recipe"
-            )
-        (folder / MODEL_FILE).write_bytes(data)
+        write_model(graph, folder / MODEL_FILE)
         advance(1)
     checkpoint = model.checkpoint
     _write_json(folder / "config.json", config(checkpoint.architecture, context))

@@ -13,8 +13,8 @@ GRID_BITS: dict[str, int] = {"int4-b32": 4, "int8-b32": 8, "q4_0": 4}
 """the grids these operators hold exactly: symmetric, zero point at the middle of the unsigned range"""
 
 
-def pack_codes(tensor: str, blocks: Blocks) -> NDArray[np.uint8]:
-    """Unsigned codes, the earlier of two 4-bit ones in the low half: uint8 [out, in/32, 32 · bits / 8].
+def packed_shape(tensor: str, blocks: Blocks) -> tuple[int, int, int]:
+    """The shape of the packed codes, (out, in/32, 32 · bits / 8).
 
     `InputError` names the tensor if its grid or group is none that the operators take.
     """
@@ -26,6 +26,12 @@ def pack_codes(tensor: str, blocks: Blocks) -> NDArray[np.uint8]:
             f"{tensor}: {out} rows of {row} weights with scales {blocks.scales.shape}; MatMulNBits wants groups of "
             f"{GROUP} that divide the row; choose another recipe for it"
         )
+    return out, row // GROUP, GROUP * GRID_BITS[blocks.grid] // 8
+
+
+def pack_codes(blocks: Blocks) -> NDArray[np.uint8]:
+    """Unsigned codes, the earlier of two 4-bit ones in the low half: uint8 in the shape of `packed_shape`."""
+    out, row = blocks.codes.shape
     bits = GRID_BITS[blocks.grid]
     unsigned = (blocks.codes.astype(np.int16) + (1 << (bits - 1))).astype(np.uint8).reshape(out, row // GROUP, GROUP)
     if bits == 8:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from smolship.export.onnx.packing import GRID_BITS, half_scales, pack_codes
+from smolship.export.onnx.packing import GRID_BITS, half_scales, pack_codes, packed_shape
 from smolship.quantize.blocks import Blocks
 
 BlocksOf = Callable[[str], Blocks]
@@ -36,7 +36,7 @@ def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) ->
     graph = model.graph
     codes = graph.initializers.get(tensor + CODES)
     if codes is None:
-        codes = add_initializer(graph, tensor + CODES, pack_codes(tensor, blocks))
+        codes = _add_packed(graph, tensor, blocks)
         half = add_initializer(graph, tensor + SCALES, half_scales(tensor, blocks))
         cast = ir.node("Cast", [half], {"to": ir.DataType.FLOAT}, name=tensor + SCALES + "/Cast")
         cast.outputs[0].name = tensor + SCALES + ".float32"
@@ -45,3 +45,14 @@ def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) ->
         model.metadata_props[GRID_KEY + tensor] = blocks.grid
     half = graph.initializers[tensor + SCALES]
     return codes, half.consumers()[0].outputs[0], GRID_BITS[blocks.grid]
+
+
+def _add_packed(graph: ir.Graph, tensor: str, blocks: Blocks) -> ir.Value:
+    """The initialiser of the codes, packed each time that it is read: the bytes are never held beside the blocks."""
+    name, shape = tensor + CODES, ir.Shape(packed_shape(tensor, blocks))
+    lazy = ir.LazyTensor(
+        lambda: ir.tensor(pack_codes(blocks), name=name), dtype=ir.DataType.UINT8, shape=shape, name=name
+    )
+    value = ir.Value(name=name, shape=shape, type=ir.TensorType(ir.DataType.UINT8), const_value=lazy)
+    graph.register_initializer(value)
+    return value

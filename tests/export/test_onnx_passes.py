@@ -1,8 +1,10 @@
 """Each graph pass on a graph of a few lines, run by ONNX Runtime, and on a graph that it must not change."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from smolship.checkpoint import EMBEDDING, Architecture
 from smolship.errors import InputError, SmolshipError
 from smolship.export.onnx.coverage import check_coverage
-from smolship.export.onnx.packing import half_scales, pack_codes, unpack_codes
+from smolship.export.onnx.packing import half_scales, pack_codes, packed_shape, unpack_codes
 from smolship.export.onnx.passes import Pass, run_passes
 from smolship.export.onnx.passes.declare_outputs import declare_outputs
 from smolship.export.onnx.passes.last_logits import LOGITS_FROM, last_logits
@@ -19,6 +21,7 @@ from smolship.export.onnx.passes.norm_gains import norm_gains
 from smolship.export.onnx.passes.quantized_embedding import quantized_embedding
 from smolship.export.onnx.passes.quantized_linear import quantized_linear
 from smolship.export.onnx.passes.strip_provenance import strip_provenance
+from smolship.export.onnx.write import write_model
 from smolship.quantize import Blocks
 
 ARCHITECTURE = Architecture(
@@ -165,16 +168,37 @@ def test_a_float_weight_that_no_one_quantised_is_an_error() -> None:
 @pytest.mark.parametrize(("grid", "bits"), [("int4-b32", 4), ("int8-b32", 8)])
 def test_codes_unpack_to_what_was_packed(grid: str, bits: int) -> None:
     original = blocks(grid)
-    packed = pack_codes("w", original)
-    assert packed.shape == (96, 2, 32 * bits // 8)
+    packed = pack_codes(original)
+    assert packed.shape == packed_shape("w", original) == (96, 2, 32 * bits // 8)
     np.testing.assert_array_equal(unpack_codes(packed, bits), original.codes)
 
 
 def test_what_the_operators_cannot_hold_is_refused_by_name() -> None:
     good = blocks("int4-b32")
     with pytest.raises(InputError, match=r"layer\.weight: grid int8-row has no ONNX form"):
-        pack_codes("layer.weight", Blocks(good.codes, good.scales, "int8-row"))
+        packed_shape("layer.weight", Blocks(good.codes, good.scales, "int8-row"))
     with pytest.raises(InputError, match=r"layer\.weight: 96 rows of 64 weights with scales \(96, 4\)"):
-        pack_codes("layer.weight", Blocks(good.codes, np.ones((96, 4), np.float32), "int4-b32"))
+        packed_shape("layer.weight", Blocks(good.codes, np.ones((96, 4), np.float32), "int4-b32"))
     with pytest.raises(InputError, match=r"layer\.weight: a scale of grid int4-b32 is not exact in float16"):
         half_scales("layer.weight", Blocks(good.codes, good.scales + np.float32(1e-5), "int4-b32"))
+
+
+def test_the_streamed_file_is_the_model_that_onnx_would_write(tmp_path: Path) -> None:
+    tied = blocks("int8-b32")
+    model = run_passes(ir.from_onnx_text(TIED), (quantized_embedding(lambda _: tied), quantized_linear(lambda _: tied)))
+    whole = ir.serde.serialize_model(model)
+    write_model(model, tmp_path / "model.onnx")
+    assert ir.serde.serialize_model(model) == whole
+    inner = [info for info in whole.graph.value_info if info.name not in model.graph.initializers]
+    del whole.graph.value_info[:]  # an initialiser says its own type and shape
+    whole.graph.value_info.extend(inner)
+    assert onnx.load(tmp_path / "model.onnx") == whole
+
+
+def test_a_model_beyond_protobuf_s_limit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = ir.from_onnx_text(PLAIN)
+    huge = ir.LazyTensor(lambda: pytest.fail("read"), dtype=ir.DataType.FLOAT, shape=ir.Shape((2**29,)), name="huge")
+    model.graph.register_initializer(ir.Value(name="huge", const_value=huge))
+    with pytest.raises(InputError, match="choose a 4-bit recipe"):
+        write_model(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
