@@ -66,7 +66,15 @@ def parse_quantity(text: str) -> Quantity:
 
 
 def show(value: float, unit: Unit) -> str:
-    """A value (in base units) as people read it in that unit: three or four significant digits."""
+    """A value (in base units) as people read it in that unit: three or four digits that matter."""
+    return f"{show_number(value, unit)} {unit.name}"
+
+
+def show_number(value: float, unit: Unit) -> str:
+    """The same without the unit, for a table that names it in the heading."""
     shown = value / unit.factor
-    digits = 1 if unit.name == "%" else 0 if shown >= 1000 else 1 if shown >= 10 else 2 if shown >= 1 else 4
-    return f"{shown:,.{digits}f} {unit.name}"
+    if unit.name == "%":
+        return f"{shown:.1f}"
+    if abs(shown) < 1:
+        return f"{shown:.3g}"
+    return f"{shown:,.{0 if shown >= 1000 else 1 if shown >= 10 else 2}f}"

@@ -23,7 +23,7 @@ SPEED = {"step": "speed", "tokens": list(range(20, 84)), "prefill": [32, 64], "f
 @pytest.fixture
 def workplace(tiny_artefact: Artefact, tmp_path: Path) -> Path:
     """A folder with the probe, the tiny artefact and a job of every step."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         SPEED,
         {"step": "memory"},
         {"step": "generate", "name": "g", "tokens": [30, 40, 50], "max_new": 5, "stop": [2]},

@@ -135,7 +135,7 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
 def test_values_are_shown_in_the_metrics_unit() -> None:
     assert show(144_810_752, UNITS["MB"]) == "144.8 MB"
     assert show(0.9604, UNITS["%"]) == "96.0 %"
-    assert show(0.00396, UNITS["nats"]) == "0.0040 nats"
+    assert show(0.00396, UNITS["nats"]) == "0.00396 nats"
 
 
 def test_metrics_are_named_as_their_keys() -> None:

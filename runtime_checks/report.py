@@ -1,0 +1,205 @@
+"""The report: one record of everything checked, and the JSON, HTML and Markdown that are rendered from it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import BaseModel, ConfigDict, Field
+
+from smolship import __version__
+from smolship.artefact import write_atomically
+from smolship.runtime_checks.chart import Point, scatter
+from smolship.runtime_checks.measurements import Measurements, Speed
+from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.verdicts import Verdict, judge, values
+from smolship.targets import METRICS, Target
+from smolship.targets.units import UNITS, show, show_number
+
+FILES = ("report.json", "report.html", "report.md")
+COLUMNS = (
+    ("model_size", "size"),
+    ("kl_mean", "mean KL"),
+    ("top1", "top-1"),
+    ("perplexity_ratio", "perplexity ratio"),
+    ("prefill_512", "prefill 512"),
+    ("decode", "decode"),
+    ("first_token", "first token"),
+    ("peak_memory", "peak memory"),
+)
+"""the metrics of the table at the top, with short headings"""
+
+
+class Checked(BaseModel):
+    """One artefact: what was measured and what the target says to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    measurements: Measurements
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def outcome(self) -> Literal["pass", "fail", "failed to run"]:
+        """Whether every budget that could be judged here is kept."""
+        if self.measurements.failure is not None:
+            return "failed to run"
+        return "fail" if any(verdict.outcome == "fail" for verdict in self.verdicts) else "pass"
+
+
+class Report(BaseModel):
+    """Everything that was checked against one target: the contents of `report.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    report_version: Literal[1] = 1
+    smolship: str = __version__
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    target: str
+    target_title: str
+    target_measured_here: bool
+    checked: tuple[Checked, ...]
+
+    @property
+    def all_well(self) -> bool:
+        """Whether no artefact failed a budget or failed to run."""
+        return all(each.outcome == "pass" for each in self.checked)
+
+
+def report_of(measurements: Sequence[Measurements], target: Target) -> Report:
+    """Judge what was measured of several artefacts against one target."""
+    checked = tuple(Checked(measurements=each, verdicts=judge(each, target)) for each in measurements)
+    return Report(
+        target=target.name, target_title=target.title, target_measured_here=target.measured_here, checked=checked
+    )
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write `report.json`, `report.html` and `report.md` into `folder`, each replaced in one step; their paths."""
+    contents = (report.model_dump_json(indent=2) + "\n", render(report, "html"), render(report, "md"))
+    paths = [folder / name for name in FILES]
+    for path, content in zip(paths, contents, strict=True):
+        write_atomically(path, content.encode())
+    return paths
+
+
+def render(report: Report, kind: Literal["html", "md"]) -> str:
+    """The report as one self-contained HTML page, or as Markdown for a CI summary."""
+    environment = Environment(
+        loader=PackageLoader("smolship.runtime_checks"),
+        autoescape=kind == "html",  # noqa: S701 - Markdown is no HTML; its readers sanitise
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(f"report.{kind}.j2").render(**_view(report))
+
+
+def figure(metric: str, value: float | None) -> str:
+    """A metric's value as people read it, or a dash."""
+    return "–" if value is None else show(value, METRICS[metric].unit)
+
+
+def _cell(metric: str, value: float | None) -> str:
+    return "–" if value is None else show_number(value, METRICS[metric].unit)
+
+
+def speed_with_spread(speed: Speed) -> str:
+    """The median rate with the slowest and the fastest repeat."""
+    low, high = speed.rates
+    return f"{show(speed.rate, UNITS['tok/s'])} ({low:,.0f} to {high:,.0f}, {len(speed.seconds)} repeats)"
+
+
+def _view(report: Report) -> dict[str, Any]:
+    """What the templates need: they lay out, everything is computed here."""
+    rows = [_row(each) for each in report.checked]
+    ran = [each.measurements for each in report.checked if each.measurements.fidelity]
+    return {
+        "report": report,
+        "rows": rows,
+        "columns": [(heading, METRICS[metric].unit.name) for metric, heading in COLUMNS],
+        "counts": _counts(report),
+        "setting": _setting(report),
+        "flattered": sorted({each.measurements.subject.name for each in report.checked if _flattered(each)}),
+        "stored_as": ", ".join(sorted({each.measurements.subject.stored_as for each in report.checked})),
+        "charts": [_chart(ran, "kl_mean"), _chart(ran, "top1")] if ran else [],
+        "metrics": METRICS,
+    }
+
+
+def _row(checked: Checked) -> dict[str, Any]:
+    measurements = checked.measurements
+    subject, found = measurements.subject, values(measurements)
+    return {
+        "name": f"{subject.recipe} {subject.format}",
+        "anchor": f"{subject.name}-{subject.recipe}-{subject.format}".replace(" ", "-"),
+        "runtime": runtime_for(subject.format).title,
+        "cells": [_cell(metric, found[metric]) for metric, _ in COLUMNS],
+        "bits": f"{subject.bits_per_weight:.2f}",
+        "outcome": checked.outcome,
+        "checked": checked,
+        "figures": _figures(measurements, found),
+    }
+
+
+def _figures(measurements: Measurements, found: dict[str, float | None]) -> list[tuple[str, str]]:
+    """Everything measured of one artefact, a line each."""
+    speeds = {f"prefill of {n} tokens": speed for n, speed in measurements.prefill.items()}
+    if measurements.decode:
+        speeds[f"decode of {measurements.decode.tokens} tokens"] = measurements.decode
+    lines = [(name, speed_with_spread(speed)) for name, speed in speeds.items()]
+    told = {"prefill_64", "prefill_512", "decode"}
+    lines += [(METRICS[name].title, figure(name, found[name])) for name in METRICS if name not in told]
+    if measurements.first_token and measurements.first_token.warmup_seconds is not None:
+        lines.append(("the very first token after loading", f"{measurements.first_token.warmup_seconds:.3f} s"))
+    if measurements.after_imports:
+        lines.append(("memory after the runtime's imports", figure("peak_memory", measurements.after_imports.rss)))
+    if measurements.after_load:
+        lines.append(("memory after loading", figure("peak_memory", measurements.after_load.rss)))
+    return lines
+
+
+def _setting(report: Report) -> list[tuple[str, str]]:
+    """Under what conditions the figures were taken."""
+    first = next((each.measurements for each in report.checked if each.measurements.host), None)
+    if first is None or first.host is None:
+        return []
+    host, text = first.host, first.text
+    loads = [each.measurements.host for each in report.checked if each.measurements.host]
+    before, after = loads[0].load_average[0], (loads[-1].load_average_after or loads[-1].load_average)[0]
+    runtimes = {name: version for each in report.checked for name, version in each.measurements.runtime.items()}
+    lines = [
+        ("Host", f"{host.cpu}, {host.usable_cores} cores, {host.system}, {host.machine}"),
+        ("Threads", str(host.threads)),
+        ("Load", f"{before:.2f} before the first artefact, {after:.2f} after the last (average of one minute)"),
+        ("Reference", first.reference),
+        ("Runtimes", ", ".join(f"{name} {version}" for name, version in sorted(runtimes.items()))),
+        ("Context", f"{first.subject.context:,} tokens"),
+    ]
+    if text:
+        tokens = text.windows * text.length
+        lines.insert(3, ("Text", f"{text.name}: {tokens:,} tokens in {text.windows} windows of {text.length}"))
+    return lines
+
+
+def _counts(report: Report) -> dict[str, int]:
+    """How many verdicts there are of each kind."""
+    outcomes = [verdict.outcome for each in report.checked for verdict in each.verdicts]
+    return {name: outcomes.count(name) for name in ("pass", "fail", "not measured here")}
+
+
+def _flattered(checked: Checked) -> bool:
+    return checked.measurements.subject.already_quantised
+
+
+def _chart(measurements: Sequence[Measurements], metric: str) -> dict[str, Any]:
+    points = []
+    for each in measurements:
+        value = values(each)[metric]
+        if value is not None:
+            unit = METRICS[metric].unit
+            points.append(
+                Point(each.subject.model_size / 1e6, value / unit.factor, each.subject.format, each.subject.recipe)
+            )
+    title = METRICS[metric].title
+    return {"title": title[0].upper() + title[1:], "unit": METRICS[metric].unit.name, "plot": scatter(points)}
