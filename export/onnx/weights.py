@@ -31,7 +31,8 @@ def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) ->
     """The packed codes, the float32 scales [out, in/32] and the bits of `tensor`; a second call gives the same values.
 
     The file keeps the scales in float16, which holds them exactly, behind a `Cast` to the activations' float32 (the
-    CPU kernel takes no other): ONNX Runtime folds the cast when it loads the model.
+    CPU kernel takes no other): ONNX Runtime folds the cast when it loads the model. A session with every optimisation
+    switched off does not, and the kernel of onnxruntime 1.32 then gives zeros without a word.
     """
     graph = model.graph
     codes = graph.initializers.get(tensor + CODES)

@@ -7,7 +7,12 @@ from smolship.export.onnx.passes import Pass
 from smolship.export.onnx.weights import BlocksOf, add_blocks
 
 ACCURACY_LEVEL = 4
-"""activations in int8 blocks of 32, accumulated in int32: see docs/onnx.md for what it costs and gives"""
+"""Activations in int8 blocks of 32, accumulated in int32.
+
+Measured on SmolLM2-135M, x86-64 with VNNI: the only level with an 8-bit kernel there (the others dequantise the matrix
+at every step and decode a fifth as fast) and 1.2 times as fast at 4 bits; costs 0.003 nats of KL divergence at 8 bits,
+0.002 at 4. Where a processor lacks the kernel, ONNX Runtime computes in float32 by itself.
+"""
 
 
 def quantized_linear(blocks_of: BlocksOf, accuracy_level: int = ACCURACY_LEVEL) -> Pass:
