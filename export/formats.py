@@ -15,8 +15,6 @@ from smolship.quiet import quiet
 class FormatModule(Protocol):
     """What a format's module offers."""
 
-    MODEL_FILE: str
-
     def pack(self, model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
         """Write every file of the format into an empty `folder`, the same bytes for the same model."""
 
@@ -30,6 +28,7 @@ class Format:
 
     name: str
     title: str
+    model_file: str
     module: str
     extra: str
     """the extra of this package that installs what the format needs"""
@@ -59,10 +58,11 @@ class Format:
 FORMATS: dict[str, Format] = {
     fmt.name: fmt
     for fmt in (
-        Format("gguf", "GGUF", "smolship.export.gguf", "gguf", ("gguf",), ("gguf",)),
+        Format("gguf", "GGUF", "model.gguf", "smolship.export.gguf", "gguf", ("gguf",), ("gguf",)),
         Format(
             "onnx",
             "ONNX",
+            "model.onnx",
             "smolship.export.onnx",
             "onnx",
             ("onnx", "onnxruntime", "optimum"),
@@ -71,6 +71,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "executorch",
             "ExecuTorch",
+            "model.pte",
             "smolship.export.executorch",
             "executorch",
             ("executorch", "torchao"),

@@ -47,6 +47,15 @@ class Checked(BaseModel):
         return "fail" if any(verdict.outcome == "fail" for verdict in self.verdicts) else "pass"
 
 
+class Stage(BaseModel):
+    """One stage of the work and its wall time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    seconds: float
+
+
 class Report(BaseModel):
     """Everything that was checked against one target: the contents of `report.json`."""
 
@@ -59,6 +68,10 @@ class Report(BaseModel):
     target_title: str
     target_measured_here: bool
     checked: tuple[Checked, ...]
+    identical: tuple[str, ...] = ()
+    """what was proved of the integers in the files, a sentence each"""
+    stages: tuple[Stage, ...] = ()
+    """where the time went, if artefacts were built too"""
 
     @property
     def all_well(self) -> bool:

@@ -18,7 +18,7 @@ from smolship.quiet import VERBOSE
 from smolship.terminal import messages, output, showing_progress
 
 if TYPE_CHECKING:
-    from smolship.workflows.check import Checked
+    from smolship.runtime_checks.report import Report
 
 app = typer.Typer(
     help="SmolLM2 checkpoints to model files that an app can ship, each proved on its own runtime.",
@@ -90,10 +90,10 @@ def ship(
     as_json: Json = False,
 ) -> None:
     """Build, check and report: the main job."""
+    from smolship import views
     from smolship.checkpoint import open_checkpoint
     from smolship.runtime_checks.check_artefact import Settings
     from smolship.targets import load_target
-    from smolship.workflows import reporting
     from smolship.workflows.build import Order
     from smolship.workflows.ship import ship as run
 
@@ -101,10 +101,9 @@ def ship(
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
         order = Order(tuple(recipe), tuple(format), context, rebuild)
-        shipped = run(source, out, order, profile, Settings(threads, repeats), text=text, progress=progress)
-    report = reporting.write(out, shipped.checked, profile, shipped=shipped)
-    reporting.show(output(), report, as_json=as_json)
-    _exit_as(shipped.checked)
+        report = run(source, out, order, profile, Settings(threads, repeats), text=text, progress=progress)
+    views.report(report, out).show(output(), as_json=as_json)
+    _exit_as(report)
 
 
 @app.command()
@@ -140,17 +139,18 @@ def check(
         str | None, typer.Option(help="What they were made from.", show_default="as their manifest says")
     ] = None,
     revision: Revision = None,
-    report: Annotated[Path | None, typer.Option(help="Folder to write report.html, .md and .json in.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Folder to write report.html, .md, .json in.")] = None,
     threads: Threads = _THREADS,
     repeats: Repeats = 5,
     text: Text = None,
     as_json: Json = False,
 ) -> None:
     """Run artefacts on their own runtimes and hold them against a target's budgets."""
+    from smolship import views
     from smolship.artefact import Artefact
     from smolship.runtime_checks.check_artefact import Settings
+    from smolship.runtime_checks.report import report_of, write_report
     from smolship.targets import load_target
-    from smolship.workflows import reporting
     from smolship.workflows.check import check as run
     from smolship.workflows.check import open_source
 
@@ -158,10 +158,13 @@ def check(
     opened = [Artefact.open(folder) for folder in artefacts]
     with showing_progress() as progress:
         source = open_source(opened, checkpoint, revision, progress)
-        checked = run(opened, source, profile, Settings(threads, repeats), text=text, progress=progress)
-    made = reporting.write(report, checked, profile) if report else reporting.make(checked, profile)
-    reporting.show(output(), made, as_json=as_json)
-    _exit_as(checked)
+        measured = run(opened, source, Settings(threads, repeats), text=text, progress=progress)
+    made = report_of(measured, profile)
+    if report:
+        report.mkdir(parents=True, exist_ok=True)
+        write_report(made, report)
+    views.report(made, report).show(output(), as_json=as_json)
+    _exit_as(made)
 
 
 @app.command()
@@ -255,11 +258,12 @@ def doctor(*, as_json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _exit_as(checked: "list[Checked]") -> None:
+def _exit_as(report: "Report") -> None:
     """End with the worst of what was found: 3 before 1 before 0."""
-    if any(one.measurements.failure for one in checked):
+    outcomes = {one.outcome for one in report.checked}
+    if "failed to run" in outcomes:
         raise typer.Exit(RuntimeFailure.exit_code)
-    if any(one.failed for one in checked):
+    if "fail" in outcomes:
         raise typer.Exit(FAILED)
 
 

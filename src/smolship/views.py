@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from smolship.terminal import megabytes, table
 if TYPE_CHECKING:
     from smolship.artefact import Artefact
     from smolship.quantize import Recipe
+    from smolship.runtime_checks.report import Report
     from smolship.targets import Target
     from smolship.workflows.build import Built
     from smolship.workflows.doctor import Finding
@@ -25,6 +27,7 @@ class View:
 
     tables: tuple[Table, ...]
     data: Any
+    notes: tuple[str, ...] = ()
 
     def show(self, console: Console, *, as_json: bool) -> None:
         """Print the tables, or the data as JSON."""
@@ -33,6 +36,8 @@ class View:
             return
         for made in self.tables:
             console.print(made)
+        for note in self.notes:
+            console.print(note, markup=False, soft_wrap=True)
 
 
 def built(results: Sequence["Built"]) -> View:
@@ -103,6 +108,39 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
 
 def _worst(share: "GridShare") -> str:
     return f"{share.worst_error:.4f} ({share.worst_tensor})"
+
+
+def report(made: "Report", folder: Path | None) -> View:
+    """What was checked: the figures, every budget that did not pass, and what was proved."""
+    from smolship.runtime_checks.report import COLUMNS, figure
+    from smolship.runtime_checks.verdicts import values
+
+    figures, exceptions = [], []
+    for one in made.checked:
+        subject, found = one.measurements.subject, values(one.measurements)
+        name = f"{subject.recipe} {subject.format}"
+        figures.append((name, *(figure(metric, found[metric]) for metric, _ in COLUMNS), one.outcome))
+        if failure := one.measurements.failure:
+            exceptions.append((name, f"the runtime, at {failure.stage}", "", failure.message, "failed to run"))
+        exceptions += [(name, v.title, v.limit, v.shown, v.outcome) for v in one.verdicts if v.outcome != "pass"]
+    headings = tuple(heading for _, heading in COLUMNS)
+    tables = [table(f"Measured on this host: {made.target_title}", ("artefact", *headings, ""), figures, headings)]
+    if exceptions:
+        tables.append(table("Budgets that did not pass", ("artefact", "budget", "limit", "measured", ""), exceptions))
+    notes = [*made.identical, *_source_note(made)]
+    if folder is not None:
+        notes.append(f"Report: {folder / 'report.html'}")
+    passed = sum(verdict.outcome == "pass" for one in made.checked for verdict in one.verdicts)
+    notes.append(f"{passed} budgets pass; " + ("all is well" if made.all_well else "not all is well"))
+    return View(tuple(tables), made.model_dump(mode="json"), tuple(notes))
+
+
+def _source_note(made: "Report") -> list[str]:
+    subjects = [one.measurements.subject for one in made.checked]
+    if not any(subject.already_quantised for subject in subjects):
+        return []
+    stored = subjects[0].stored_as
+    return [f"The checkpoint itself is {stored}: its 4-bit figures flatter, for its weights lie on a grid already"]
 
 
 def targets(profiles: Sequence["Target"]) -> View:

@@ -137,7 +137,7 @@ def _write(plan: _Plan, model: QuantizedModel, progress: Progress) -> Artefact:
             recipe=plan.recipe.name,
             rounding=plan.recipe.rounding,
             context=plan.context,
-            model_file=module.MODEL_FILE,
+            model_file=plan.format.model_file,
             bits_per_weight=bits_per_weight(coverage),
             versions=plan.versions,
             files=list_files(folder),

@@ -1,8 +1,6 @@
-"""Check: artefacts on their own runtimes, held against a target's budgets."""
+"""Check: artefacts measured on their own runtimes."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +10,7 @@ from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.check_artefact import Settings, check_artefact
 from smolship.runtime_checks.measurements import Measurements
-from smolship.runtime_checks.verdicts import Verdict, judge
 from smolship.runtime_checks.windows import COUNT, LENGTH, Windows, reference_windows, windows
-from smolship.targets import Target
 
 if TYPE_CHECKING:
     from smolship.reference import Reference
@@ -23,32 +19,15 @@ REOPENED = ("embedded", "hub")
 """the kinds of source that a manifest is enough to open again"""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """One artefact, what was measured of it and how it keeps the target's budgets."""
-
-    artefact: Artefact
-    measurements: Measurements
-    verdicts: tuple[Verdict, ...]
-    seconds: float
-    """wall time of the probe"""
-
-    @property
-    def failed(self) -> bool:
-        """Whether its runtime failed or a budget does not hold."""
-        return self.measurements.failure is not None or any(verdict.outcome == "fail" for verdict in self.verdicts)
-
-
 def check(
     artefacts: Sequence[Artefact],
     checkpoint: Checkpoint,
-    target: Target,
     settings: Settings,
     *,
     text: Path | None = None,
     progress: Progress = Silent(),
-) -> list[Checked]:
-    """Measure each artefact in turn against the fp32 reference of `checkpoint` and judge it by `target`.
+) -> list[Measurements]:
+    """Measure each artefact in turn on its own runtime, against the fp32 reference of `checkpoint`.
 
     `InputError` if a file differs from its manifest or an artefact was made from another checkpoint. Each artefact's
     `measurements.json` is replaced as soon as it is measured.
@@ -59,14 +38,12 @@ def check(
     chosen = _windows(artefacts, checkpoint, text)
     forward = _reference(checkpoint, settings.threads, progress)
     with reference_windows(forward, chosen, _described(checkpoint), progress) as reference:
-        checked = []
+        measured = []
         for artefact in artefacts:
-            start = time.monotonic()
             measurements = check_artefact(artefact, checkpoint, reference, settings, progress=progress)
             measurements.write(artefact.folder)
-            seconds = time.monotonic() - start
-            checked.append(Checked(artefact, measurements, judge(measurements, target), seconds))
-        return checked
+            measured.append(measurements)
+        return measured
 
 
 def open_source(

@@ -22,6 +22,10 @@ class Identity:
     formats: tuple[str, ...]
     tensors: int
 
+    def __str__(self) -> str:
+        formats = ", ".join(self.formats)
+        return f"{self.recipe}: the {self.tensors} tensors on {self.grid} hold the same integers in {formats}"
+
 
 def prove_identical(artefacts: Sequence[Artefact], progress: Progress = Silent()) -> list[Identity]:
     """Unpack the model files and compare codes and scales; `SmolshipError` names the first tensor that differs.

@@ -1,27 +1,16 @@
 """Ship, the main job: build, prove the integers the same in every file, check each on its runtime, report."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from smolship.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.check_artefact import Settings
+from smolship.runtime_checks.report import Report, Stage, report_of, write_report
 from smolship.targets import Target
-from smolship.workflows.build import Built, Order, build
-from smolship.workflows.check import Checked, check
-from smolship.workflows.identity import Identity, prove_identical
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """Everything that the main job did."""
-
-    built: list[Built]
-    identities: list[Identity]
-    checked: list[Checked]
-    seconds: dict[str, float]
-    """wall time of each stage"""
+from smolship.workflows.build import Order, build
+from smolship.workflows.check import check
+from smolship.workflows.identity import prove_identical
 
 
 def ship(
@@ -33,21 +22,25 @@ def ship(
     *,
     text: Path | None = None,
     progress: Progress = Silent(),
-) -> Shipped:
-    """Build, compare and check; see `build`, `prove_identical` and `check` for the errors."""
-    seconds: dict[str, float] = {}
+) -> Report:
+    """Build below `out`, compare, check, and write the report there; see those workflows for the errors."""
     start = time.monotonic()
-
-    def lap(stage: str) -> None:
-        nonlocal start
-        now = time.monotonic()
-        seconds[stage], start = now - start, now
-
     built = build(checkpoint, out, order, progress=progress)
-    lap("build")
+    building = time.monotonic() - start
+    writing = [Stage(name=f"write {one.artefact.folder.name}", seconds=one.seconds) for one in built if not one.kept]
+    rounding = Stage(name="round the weights", seconds=building - sum(stage.seconds for stage in writing))
     artefacts = [one.artefact for one in built]
-    identities = prove_identical(artefacts, progress)
-    lap("compare")
-    checked = check(artefacts, checkpoint, target, settings, text=text, progress=progress)
-    lap("check")
-    return Shipped(built, identities, checked, seconds)
+    start = time.monotonic()
+    proved = prove_identical(artefacts, progress)
+    comparing = Stage(name="compare the integers in the files", seconds=time.monotonic() - start)
+    start = time.monotonic()
+    measured = check(artefacts, checkpoint, settings, text=text, progress=progress)
+    checking = Stage(name="check on the runtimes", seconds=time.monotonic() - start)
+    report = report_of(measured, target).model_copy(
+        update={
+            "stages": (rounding, *writing, comparing, checking),
+            "identical": tuple(str(one) for one in proved),
+        }
+    )
+    write_report(report, out)
+    return report
