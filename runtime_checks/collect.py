@@ -45,7 +45,7 @@ class Collector:
             raise RuntimeFailure(f"the probe sent a record of the unknown kind {record['record']!r}")
         try:
             take(self, {key: value for key, value in record.items() if key not in ("protocol", "record")})
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise RuntimeFailure(f"the probe's record {record['record']!r} is not as agreed: {error}") from error
 
     def host(self, record: Record) -> None:
@@ -73,7 +73,7 @@ class Collector:
         self.fields["memory"] = PeakMemory(**record)
 
     def generated(self, record: Record) -> None:
-        question = next(question for question in self._asked.questions if question.name == record["name"])
+        question = {question.name: question for question in self._asked.questions}[record["name"]]
         answer = Answer(
             name=question.name,
             prompt=question.shown,
@@ -104,16 +104,16 @@ class Collector:
     def logits(self, record: Record) -> None:
         """One window: fetched, held against the reference, removed."""
         index, shape = record["window"], tuple(record["shape"])
-        if record["dtype"] != "<f4":
-            raise ValueError(f"logits of type {record['dtype']!r}")
+        tokens, expected = self._reference.windows.tokens[index], self._reference.log_probabilities[index]
+        if record["dtype"] != "<f4" or shape != expected.shape or record["file"] != f"window-{index}.f32":
+            raise ValueError(f"window {index}: {record['file']!r} of {record['dtype']!r} and shape {shape}")
         with tempfile.TemporaryDirectory(prefix="smolship-logits-") as folder:
             path = Path(folder) / "logits"
             self._transport.get(record["file"], path)
             found: NDArray[np.float32] = np.memmap(path, np.float32, "r", shape=shape)
             if not np.isfinite(found).all():
                 raise RuntimeFailure(f"the runtime gave logits that are not finite, in window {index}")
-            tokens = list(self._reference.windows.tokens[index])
-            self._fidelity.add(tokens, self._reference.log_probabilities[index], found)
+            self._fidelity.add(list(tokens), expected, found)
             del found
         self._advance(1)
         if index + 1 == len(self._reference.windows.tokens):
@@ -127,9 +127,8 @@ class Collector:
         """Which step is under way concerns the failure's message alone."""
 
     def done(self, record: Record) -> None:
-        self.fields["host"] = self.fields["host"].model_copy(
-            update={"load_average_after": tuple(record["load_average"])}
-        )
+        known = self.fields["host"].model_dump()
+        self.fields["host"] = Host(**known | {"load_average_after": record["load_average"]})
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         """A conversation by the artefact's own template."""

@@ -5,19 +5,23 @@ import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread, Timer
 from time import monotonic
 from typing import IO, Protocol
 
+from smolship.errors import InputError
+
 OnLine = Callable[[str], None]
 LINE_LIMIT = 4 << 20
 """bytes of one line of output; a longer one is cut there and goes on as the next"""
 ERROR_LINES = 40
 """how many last lines of standard error are kept"""
+NOT_FOUND = 127
+"""the exit status of a command that is not there, as shells have it"""
 GRACE = 2.0
 """seconds between asking a process group to end and ending it"""
 
@@ -65,9 +69,12 @@ class Local:
         """See `Transport.run`; the command leads a process group of its own, which ends with this call."""
         start = monotonic()
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            list(command), cwd=self.folder, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-        )
+        try:
+            process = subprocess.Popen(
+                list(command), cwd=self.folder, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            )
+        except OSError as error:  # as a shell on another machine would say it
+            return Exit(NOT_FOUND, None, False, monotonic() - start, str(error))
         errors: deque[str] = deque(maxlen=ERROR_LINES)
         expired: list[bool] = []
         timer = Timer(timeout, _expire, (process, expired)) if timeout else None
@@ -93,15 +100,28 @@ class Local:
     def put(self, source: Path, destination: str) -> None:
         """See `Transport.put`."""
         target = self.folder / destination
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source.resolve(), target)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(source, target)
+        with _explained(source, target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source.resolve(), target)
+            except OSError:  # another file system, or one without hard links
+                shutil.copyfile(source, target)
 
     def get(self, source: str, destination: Path) -> None:
         """See `Transport.get`."""
-        shutil.move(self.folder / source, destination)
+        with _explained(self.folder / source, destination):
+            shutil.move(self.folder / source, destination)
+
+
+@contextmanager
+def _explained(source: Path, target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot bring {source.name} to {target.parent} ({error.strerror or error}): "
+            "free some room, or set TMPDIR to a folder on a larger disk"
+        ) from error
 
 
 def _read_lines(stream: IO[bytes], on_line: OnLine) -> None:

@@ -167,17 +167,44 @@ def test_another_chat_template_is_seen(
 
 
 class Garbage(Local):
-    """A device that prints what is not the protocol."""
+    """A device that prints what it likes."""
+
+    def __init__(self, folder: Path, line: str) -> None:
+        super().__init__(folder)
+        self._line = line
 
     def run(self, command: Sequence[str], *, on_line: OnLine, timeout: float | None = None) -> Exit:
-        return super().run(["echo", '{"hello": 1}'], on_line=on_line, timeout=timeout)
+        return super().run(["printf", "%s\\n", self._line], on_line=on_line, timeout=timeout)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("\x1b[31mhello", "not its protocol"),
+        ('{"hello": 1}', "another protocol"),
+        ('{"protocol": 2, "record": "host"}', "another protocol"),
+        ("[1]", "another protocol"),
+        ('{"protocol": 1, "record": "surprise"}', "unknown kind 'surprise'"),
+        ('{"protocol": 1, "record": "host"}', "'host' is not as agreed"),
+        ('{"protocol": 1, "record": "done"}', "'done' is not as agreed"),
+        ('{"protocol": 1, "record": "generated", "name": "x"}', "'generated' is not as agreed"),
+        ('{"protocol": 1, "record": "logits", "window": 7, "shape": [1, 1]}', "'logits' is not as agreed"),
+        (
+            '{"protocol": 1, "record": "logits", "window": 0, "shape": [200, 320], "dtype": "<f4", "file": "../../x"}',
+            "'logits' is not as agreed",
+        ),
+    ],
+)
 def test_what_is_not_the_protocol_is_refused(
-    tmp_path: Path, tiny_artefact: Artefact, tiny_checkpoint: Checkpoint, tiny_reference: ReferenceWindows
+    line: str,
+    words: str,
+    tmp_path: Path,
+    tiny_artefact: Artefact,
+    tiny_checkpoint: Checkpoint,
+    tiny_reference: ReferenceWindows,
 ) -> None:
-    with pytest.raises(RuntimeFailure, match="another protocol"):
-        check_artefact(tiny_artefact, tiny_checkpoint, tiny_reference, SETTINGS, transport=Garbage(tmp_path))
+    with pytest.raises(RuntimeFailure, match=words):
+        check_artefact(tiny_artefact, tiny_checkpoint, tiny_reference, SETTINGS, transport=Garbage(tmp_path, line))
 
 
 def test_an_interrupt_leaves_no_process_and_no_files(

@@ -77,7 +77,8 @@ def test_every_record_of_a_whole_job(workplace: Path) -> None:
     }  # fmt: skip
     assert all(len(each["seconds"]) == 3 and min(each["seconds"]) > 0 for each in named(records, "speed"))
     memory, imports = named(records, "memory")[0], named(records, "imports")[0]["memory"]
-    assert memory["peak"] >= memory["sampled_rss"] >= imports["rss"] * 0.9
+    assert memory["peak"] >= memory["sampled_rss"] * 0.98  # the kernel counts both a little late
+    assert memory["sampled_rss"] >= imports["rss"] * 0.9
     assert memory["sampled_rss"] == pytest.approx(memory["anon"] + memory["file"] + memory["shared"], rel=0.02)
     assert len(named(records, "generated")[0]["tokens"]) <= 5
     assert bytes.fromhex(named(records, "tokenized")[0]["bytes"][0]).decode() == "the <|im_end|> é"

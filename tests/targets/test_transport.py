@@ -2,12 +2,14 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from smolship.errors import InputError
 from smolship.targets import Local
 
 
@@ -58,6 +60,33 @@ def test_whatever_stops_the_call_ends_the_command_and_its_children(tmp_path: Pat
     with pytest.raises(error):
         Local(tmp_path).run(_python(FAMILY), on_line=stop)
     _assert_gone(tmp_path)
+
+
+def test_control_c_ends_the_command_and_its_children(tmp_path: Path) -> None:
+    """A real SIGINT to a process that runs a command, as the terminal sends it."""
+    program = (
+        "import sys; from pathlib import Path; from smolship.targets import Local\n"
+        "Local(Path('.')).run([sys.executable, '-c', sys.argv[1]], on_line=lambda line: print(line, flush=True))"
+    )
+    command = [sys.executable, "-c", program, FAMILY]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == b"ready\n"
+        caller.send_signal(signal.SIGINT)
+        assert caller.wait(10) == -signal.SIGINT
+    _assert_gone(tmp_path)
+
+
+def test_a_command_that_is_not_there_is_exit_127(tmp_path: Path) -> None:
+    end = Local(tmp_path).run(["no-such-command"], on_line=_ignore)
+    assert end.code == 127
+    assert "no-such-command" in end.errors
+
+
+def test_a_place_that_takes_no_file_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"cannot bring file to .*set TMPDIR"):
+        Local(tmp_path).put(tmp_path / "file", "file/inside/it")
 
 
 def test_put_makes_folders_and_get_takes_the_file_away(tmp_path: Path) -> None:
