@@ -40,7 +40,12 @@ RUNTIMES: dict[str, Runtime] = {
         Runtime("gguf", "llama.cpp", "backend_gguf", "model.gguf", ("llama-cpp-python",), "gguf"),
         Runtime("onnx", "ONNX Runtime", "backend_onnx", "model.onnx", ("onnxruntime", "tokenizers"), "onnx"),
         Runtime(
-            "executorch", "ExecuTorch", "backend_executorch", "model.pte", ("executorch", "tokenizers"), "executorch"
+            "executorch",
+            "ExecuTorch",
+            "backend_executorch",
+            "model.pte",
+            ("executorch", "pytorch-tokenizers", "torch"),
+            "executorch",
         ),
     )
 }

@@ -52,7 +52,6 @@ def _take(job: dict[str, Any], records: Records, stage: list[str]) -> None:
     records.emit("imports", seconds=perf_counter() - start, memory=read_memory())
     stage[0] = "load"
     sampler = Sampler()
-    sampler.start()
     start = perf_counter()
     backend: Backend = backend_type(job["artefact"], job["context"], job["threads"])
     seconds = perf_counter() - start

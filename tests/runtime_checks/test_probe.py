@@ -135,6 +135,21 @@ def test_a_damaged_model_file_is_a_record(tmp_path: Path, copied_artefact: Artef
     assert "llama.cpp refused model.gguf" in records[-1]["error"]
 
 
+def test_memory_is_watched_from_outside(tmp_path: Path) -> None:
+    """What a process holds for 0.2 s while it keeps the interpreter's lock is seen."""
+    program = (
+        "import ctypes, json, sys; from smolship.runtime_checks.probe.memory import Sampler, read_memory\n"
+        "before, sampler = read_memory()['anon'], Sampler()\n"
+        "block = bytearray(100_000_000); ctypes.PyDLL(None).usleep(200_000); del block\n"
+        "print(json.dumps([before, sampler.stop()]))"
+    )
+    end = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    before, found = json.loads(end.stdout)
+    assert found["anon"] - before == pytest.approx(100e6, rel=0.1)
+    assert found["sampled_rss"] == pytest.approx(found["peak"], rel=0.05)
+    assert end.stderr == ""
+
+
 def test_it_ends_with_whoever_asked(tmp_path: Path, tiny_artefact: Artefact) -> None:
     step = {"step": "windows", "windows": [[30]] * 3, "keep": 1, "patience": 60}
     write_job(tmp_path, tiny_artefact, [step], watch_stdin=True)
