@@ -26,7 +26,7 @@ class Sampler:
     """Looks at the resident memory every 10 ms and keeps the largest sample with its parts.
 
     The kernel keeps a peak of the sum only: how much of it is anonymous and how much file-backed is known at samples.
-    They are taken by a process of its own, for ExecuTorch holds the interpreter's lock through a whole call and a thread
+    They are taken by a process of its own: ExecuTorch holds the interpreter's lock through a whole call, and a thread
     would see nothing of it.
     """
 
