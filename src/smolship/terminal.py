@@ -14,12 +14,12 @@ from smolship.progress import Advance
 
 def output() -> Console:
     """Where results go: stdout, as wide as the terminal, or wide enough for a table when piped."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 def messages() -> Console:
     """Where sentences about what went wrong go: stderr."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140)
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
 
 
 @contextmanager

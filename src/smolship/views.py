@@ -124,7 +124,14 @@ def report(made: "Report", folder: Path | None) -> View:
             exceptions.append((name, f"the runtime, at {failure.stage}", "", failure.message, "failed to run"))
         exceptions += [(name, v.title, v.limit, v.shown, v.outcome) for v in one.verdicts if v.outcome != "pass"]
     headings = tuple(heading for _, heading in COLUMNS)
-    tables = [table(f"Measured on this host: {made.target_title}", ("artefact", *headings, ""), figures, headings)]
+    tables = [
+        table(
+            f"Measured on this host, held against the budgets of {made.target}",
+            ("artefact", *headings, ""),
+            figures,
+            headings,
+        )
+    ]
     if exceptions:
         tables.append(table("Budgets that did not pass", ("artefact", "budget", "limit", "measured", ""), exceptions))
     notes = [*made.identical, *_source_note(made)]
