@@ -1,28 +1,24 @@
-"""The layers of the exported graph that hold integers: a linear map and an embedding, both from `Blocks` and never re-quantised.
+"""The layers of the exported graph that hold integers: linear maps and the embedding, never re-quantised.
 
-Each is written in exactly the operators that ExecuTorch recognises: `torchao`'s affine (de)quantisation around `linear` is what
-the XNNPACK partitioner turns into a fully connected operator with dynamically quantised inputs, and
+They are written in exactly the operators that ExecuTorch recognises: `torchao`'s affine (de)quantisation around a
+linear map becomes XNNPACK's fully connected operator with dynamically quantised inputs, and
 `quantized_decomposed.embedding_*` are kernels of ExecuTorch's quantised library.
 """
 
 import numpy as np
 import torch
-import torchao.quantization.quant_primitives  # noqa: F401  (registers the torchao operators)
-from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401  (registers the embedding operators)
-from numpy.typing import NDArray
+import torchao.quantization.quant_primitives  # noqa: F401  (registers its operators)
+from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401  (registers the embedding)
 from torch import Tensor, nn
 
-from smolship.errors import InputError
+from smolship.export.executorch.codes import INT4_GROUP, check_grid, pack_even_high
 from smolship.quantize import Blocks
-
-INT4_GROUP = "int4-b32"
-INT8_ROW = "int8-row"
 
 _SMALLEST_INPUT_SCALE = float(torch.finfo(torch.float32).eps)
 
 
 def quantise_rows(x: Tensor) -> Tensor:
-    """`x` [n, k] as XNNPACK sees it: every row rounded to 8 bits with its own scale and zero point, found at run time."""
+    """`x` [n, k] as XNNPACK sees it: each row rounded to 8 bits, its scale and zero point found at run time."""
     ops = torch.ops.torchao
     block = [1, x.shape[-1]]
     scale, zero_point = ops.choose_qparams_affine.default(
@@ -31,6 +27,29 @@ def quantise_rows(x: Tensor) -> Tensor:
     q = ops.quantize_affine.default(x, block, scale, zero_point, torch.int8, -128, 127)
     rows: Tensor = ops.dequantize_affine.default(q, block, scale, zero_point, torch.int8, -128, 127)
     return rows
+
+
+COARSE = 4.0
+"""Values beyond this many times a row's mean magnitude are rounded apart from the rest of the row."""
+
+
+class SplitRows(nn.Module):
+    """Rows [n, k] as two parts that sum to them: what is within `COARSE` times the mean magnitude, and the excesses.
+
+    Each part then has its own 8-bit scale, so that one huge value no longer costs the whole row its precision. Done for
+    the head and the values of the 135M model in 8 bits, it takes a third off the file's divergence.
+    """
+
+    bound: Tensor
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.register_buffer("bound", torch.full((1, k), COARSE / k))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        bound = torch.nn.functional.linear(torch.abs(x), self.bound)  # [n, 1]
+        small = torch.minimum(torch.maximum(x, -bound), bound)
+        return small, x - small
 
 
 class QuantisedLinear(nn.Module):
@@ -71,46 +90,13 @@ class QuantisedEmbedding(nn.Module):
             self.register_buffer("scales", torch.from_numpy(blocks.scales.astype(np.float16)))  # exact on this grid
         else:
             self.register_buffer("codes", torch.from_numpy(np.ascontiguousarray(blocks.codes)))
-            self.register_buffer("scales", torch.from_numpy(np.ascontiguousarray(blocks.scales[:, 0], dtype=np.float32)))
+            self.register_buffer("scales", torch.from_numpy(blocks.scales[:, 0].astype(np.float32)))
 
     def forward(self, tokens: Tensor) -> Tensor:
         ops = torch.ops.quantized_decomposed
+        rows: Tensor
         if self.four_bit:
-            rows: Tensor = ops.embedding_4bit.dtype(
-                self.codes, self.scales, None, -8, 7, tokens, dtype=torch.float32
-            )
-            return rows
-        rows = ops.embedding_byte.default(self.codes, self.scales, None, -128, 127, tokens)
+            rows = ops.embedding_4bit.dtype(self.codes, self.scales, None, -8, 7, tokens, dtype=torch.float32)
+        else:
+            rows = ops.embedding_byte.default(self.codes, self.scales, None, -128, 127, tokens)
         return rows
-
-
-def pack_even_high(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Codes -8..7 [out, in] as two a byte [out, in / 2], plus 8, the even column in the high half (ExecuTorch's embedding_4bit)."""
-    shifted = (codes + 8).astype(np.uint8)
-    return np.ascontiguousarray(shifted[:, 0::2] << 4 | shifted[:, 1::2])
-
-
-def pack_even_low(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """The same with the even column in the low half, as XNNPACK's 4-bit weights are stored."""
-    shifted = (codes + 8).astype(np.uint8)
-    return np.ascontiguousarray(shifted[:, 1::2] << 4 | shifted[:, 0::2])
-
-
-def check_grid(name: str, blocks: Blocks) -> None:
-    """Refuse a grid that XNNPACK has no kernel for, naming the tensor: there it would silently stay in float."""
-    columns = blocks.codes.shape[1]
-    if blocks.grid == INT4_GROUP:
-        if blocks.scales.shape[1] * 32 != columns:
-            raise InputError(
-                f"{name}: a row of {columns} weights has {blocks.scales.shape[1]} scales; XNNPACK's 4-bit weights here "
-                f"need groups of exactly 32 that divide the row: use an 8-bit recipe for this tensor"
-            )
-        if not (blocks.scales > 0).all():
-            raise InputError(f"{name}: XNNPACK refuses a scale that is not positive; quantise it on the grid {INT4_GROUP}")
-    elif blocks.grid == INT8_ROW:
-        if blocks.scales.shape[1] != 1:
-            raise InputError(f"{name}: XNNPACK's 8-bit weights have one scale a row, found {blocks.scales.shape[1]}")
-    else:
-        raise InputError(
-            f"{name}: the grid {blocks.grid} cannot go into an ExecuTorch file; it takes {INT4_GROUP} and {INT8_ROW}"
-        )

@@ -45,8 +45,8 @@ def lower(program: ExportedProgram, constants: dict[str, Any]) -> EdgeProgramMan
     )
     left = [n for n in edge.exported_program().graph_module.graph.nodes if "torchao" in str(n.target)]
     if left:
-        weights = sorted({str(source) for n in left for source in n.all_input_nodes if source.op == "placeholder"})
-        raise RuntimeFailure(f"XNNPACK did not take {', '.join(weights)}: this version of ExecuTorch lowers it otherwise")
+        weights = {str(source) for n in left for source in n.all_input_nodes if source.op == "placeholder"}
+        raise RuntimeFailure(f"XNNPACK did not take {', '.join(sorted(weights))}; use the ExecuTorch of the lock file")
     return edge
 
 
@@ -59,7 +59,7 @@ def serialise(edge: EdgeProgramManager) -> bytes:
             memory_planning_pass=_PlanningInPlace(),
         )
     )
-    return program.buffer
+    return bytes(program.buffer)
 
 
 class _PlanningInPlace(MemoryPlanningPass):  # type: ignore[misc]

@@ -7,8 +7,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from smolship.checkpoint.architecture import EMBEDDING
-from smolship.export.executorch.layers import INT4_GROUP, pack_even_high, pack_even_low
+from smolship.export.executorch.codes import INT4_GROUP, pack_even_high, pack_even_low
 from smolship.quantize import Blocks
+
+EMBEDDING_OPERATORS = {
+    "int4-b32": "quantized_decomposed::embedding_4bit",
+    "int8-row": "quantized_decomposed::embedding_byte",
+}
+"""The kernel that reads the embedding, by its grid."""
 
 TENSORS_METHOD = "smolship_tensors"
 """A constant method of the file that returns this map as JSON: Hugging Face name -> `StoredTensor`."""

@@ -19,9 +19,9 @@ ON_CPU = ("CosConfig", "SinConfig")
 
 
 def _with_unknown_lengths(config: type[XNNPartitionerConfig]) -> type[XNNPartitionerConfig]:
-    """`config` without the refusal of extents that come from `start_pos`: it guards against empty tensors, and ours never are."""
+    """`config` without its refusal of extents that come from `start_pos`: it fears empty tensors; ours never are."""
 
-    def check(self: Any, node: Node, valid: set[torch.dtype]) -> bool:
+    def check(_config: Any, node: Node, valid: set[torch.dtype]) -> bool:
         values = (source.meta.get("val") for source in node.all_input_nodes)
         return all(value.dtype in valid for value in values if isinstance(value, torch.Tensor))
 
@@ -29,9 +29,11 @@ def _with_unknown_lengths(config: type[XNNPartitionerConfig]) -> type[XNNPartiti
 
 
 class CacheSeparatedPartitioner(XnnpackPartitioner):  # type: ignore[misc]
-    """XNNPACK's partitioner with its own idea of what can be delegated, but grouped by depth: how often a value has been
-    through an operator outside of XNNPACK. Values of one depth cannot depend on each other through the outside, so each
-    depth is one delegate; the stock grouping cuts them into three times as many."""
+    """XNNPACK's own idea of what can be delegated, grouped by depth: how often a value has been outside of XNNPACK.
+
+    Values of one depth cannot depend on each other through the outside, so each depth is one delegate; the stock
+    grouping makes three times as many.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -41,8 +43,8 @@ class CacheSeparatedPartitioner(XnnpackPartitioner):  # type: ignore[misc]
         self.delegation_spec = DelegationSpec(XnnpackBackend.__name__, [CompileSpec("dqlinear_partitioner", b"")])
 
     def generate_partitions(self, ep: ExportedProgram) -> list[Partition]:
-        inside = {node for group in self.get_matched_nodes_from_configs(ep) for node in group if node.op == "call_function"}
-        inside -= _before_angles(ep)
+        matched = (node for group in self.get_matched_nodes_from_configs(ep) for node in group)
+        inside = {node for node in matched if node.op == "call_function"} - _before_angles(ep)
         depth: dict[Node, int] = {}
         groups: dict[int, list[Node]] = {}
         for node in ep.graph_module.graph.nodes:

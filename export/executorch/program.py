@@ -1,6 +1,6 @@
-"""Reading a .pte file without running it: segments, named data, constants, and XNNPACK's own graphs inside (ExecuTorch 1.5).
+"""Reading a .pte file without running it: segments, named data, constants, and the XNNPACK graphs inside.
 
-The layout is the one of `program.fbs`, ExecuTorch's extended header and XNNPACK's `schema.fbs`, which all ship in the package.
+The layout is that of ExecuTorch 1.5: its `program.fbs`, its extended header and XNNPACK's `schema.fbs`.
 """
 
 import importlib.resources
@@ -13,8 +13,10 @@ from typing import Any
 
 from smolship.errors import InputError
 
-HEADER = slice(8, 40)
-"""magic `eh00`, its own length (4 bytes each), program size, segment base, segments' size (8 bytes each)"""
+_HEADER = 8
+"""where the extended header starts: magic and its own length (4 bytes each), then three uint64"""
+SIZES = _HEADER + 8
+"""where the program's size, the segment base and the size of all segments are stored, each a little-endian uint64"""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ class PteFile:
     def __init__(self, data: bytes) -> None:
         from executorch.exir._serialize._flatbuffer_program import _flatbuffer_to_program
 
-        if data[HEADER][:4] != b"eh00" or data[4:6] != b"ET":
+        if data[_HEADER : _HEADER + 4] != b"eh00" or data[4:6] != b"ET":
             raise InputError("this is no ExecuTorch program with segments; give a model.pte that smolship wrote")
         self.data = data
-        program_size, self.base, self.total = struct.unpack_from("<QQQ", data, 16)
+        program_size, self.base, self.total = struct.unpack_from("<QQQ", data, SIZES)
         head = data[:program_size]
         self._program: Any = _flatbuffer_to_program(head)
         self.segments = [
@@ -110,7 +112,7 @@ class PteFile:
 
 
 def _offset_positions(program: bytes) -> list[int]:
-    """Where the offset of each segment is stored: field 0 of each table in the vector that is field 4 of the root table."""
+    """Where each segment's offset is stored: field 0 of the tables in the vector that is field 4 of the root table."""
     from flatbuffers.table import Table
 
     root = Table(program, int.from_bytes(program[:4], "little"))
@@ -124,7 +126,7 @@ def _offset_positions(program: bytes) -> list[int]:
 
 
 def _xnnpack_json(blob: bytes) -> dict[str, Any]:
-    """An XNNPACK payload (a header `XH00` of its own, then a flatbuffer) as JSON, by the flatc that ExecuTorch ships."""
+    """An XNNPACK payload (a header `XH00`, then a flatbuffer) as JSON, by the flatc that ExecuTorch ships."""
     import executorch.backends.xnnpack.serialization as schemas
     from executorch.exir._serialize._flatbuffer import _flatc_decompile
 

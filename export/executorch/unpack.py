@@ -9,21 +9,22 @@ from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import EMBEDDING
 from smolship.errors import InputError
-from smolship.export.executorch.names import TENSORS_METHOD, StoredTensor
+from smolship.export.executorch.codes import INT4_GROUP, unpack_nibbles
+from smolship.export.executorch.names import EMBEDDING_OPERATORS, TENSORS_METHOD, StoredTensor
 from smolship.export.executorch.program import PteFile
 from smolship.quantize import Blocks
-
-_EMBEDDING_OPERATORS = ("quantized_decomposed::embedding_4bit", "quantized_decomposed::embedding_byte")
+from smolship.quiet import quiet
 
 
 def unpack(folder: Path) -> dict[str, Blocks]:
     """Blocks by Hugging Face name from `folder`/model.pte: those that XNNPACK's fully connected operators really use.
 
-    Every tensor is looked up in the graphs by the keys of its codes and scales, and the embedding also in the constants of its
-    own operator. `InputError` names a tensor that is missing, that is wired to other scales, or whose two copies differ.
+    Each tensor is looked up in the graphs by the keys of its codes and scales, and the embedding also in the constants
+    of its own operator. `InputError` names a tensor that is missing, is wired to other scales, or whose copies differ.
     """
-    pte = PteFile((folder / "model.pte").read_bytes())
-    filters = _filters(pte)
+    with quiet():  # the parser's imports are the exporter's
+        pte = PteFile((folder / "model.pte").read_bytes())
+        filters = _filters(pte)
     stored = {name: StoredTensor(**entry) for name, entry in json.loads(pte.string(TENSORS_METHOD)).items()}
     found = {name: _read(pte, name, tensor, filters) for name, tensor in stored.items()}
     unnamed = set(filters) - {(t.codes, t.scales) for t in stored.values()}
@@ -60,22 +61,16 @@ def _tensor(value: dict[str, Any]) -> dict[str, Any]:
 def _read(pte: PteFile, name: str, tensor: StoredTensor, filters: dict[tuple[str, str], tuple[int, ...]]) -> Blocks:
     pair = (tensor.codes, tensor.scales)
     if pair not in filters:
-        raise InputError(f"{name}: no XNNPACK operator in model.pte uses its codes with its scales; rebuild the artefact")
+        raise InputError(f"{name}: nothing in model.pte uses its codes with its scales; rebuild the artefact")
     out, inner = filters[pair]
     codes, scales = pte.named_bytes(tensor.codes), pte.named_bytes(tensor.scales)
     if tensor.four_bit:
         nibbles = np.frombuffer(codes, np.uint8).reshape(out, inner // 2)
-        return Blocks(_unpack(nibbles, tensor.pairs_swapped), _from_bfloat16(scales).reshape(out, -1), tensor.grid)
+        unpacked = unpack_nibbles(nibbles, even_high=tensor.pairs_swapped)
+        return Blocks(unpacked, _from_bfloat16(scales).reshape(out, -1), tensor.grid)
     return Blocks(
         np.frombuffer(codes, np.int8).reshape(out, inner), np.frombuffer(scales, "<f4").reshape(out, -1), tensor.grid
     )
-
-
-def _unpack(nibbles: NDArray[np.uint8], even_high: bool) -> NDArray[np.int8]:
-    """Codes -8..7 [out, in] from two a byte [out, in / 2], stored plus 8."""
-    low, high = nibbles & 15, nibbles >> 4
-    pairs = np.stack((high, low) if even_high else (low, high), axis=-1)
-    return pairs.reshape(nibbles.shape[0], -1).astype(np.int8) - np.int8(8)
 
 
 def _from_bfloat16(data: bytes) -> NDArray[np.float32]:
@@ -84,13 +79,13 @@ def _from_bfloat16(data: bytes) -> NDArray[np.float32]:
 
 def _check_embedding(pte: PteFile, head: Blocks) -> None:
     """The embedding operator outside of XNNPACK has constants of its own: they must say the same as the tied head."""
-    four_bit = head.grid == "int4-b32"
-    operator = _EMBEDDING_OPERATORS[0 if four_bit else 1]
-    codes, scales = pte.constant_operands("forward", operator)
+    four_bit = head.grid == INT4_GROUP
+    codes, scales = pte.constant_operands("forward", EMBEDDING_OPERATORS[head.grid])
     rows, columns = codes.shape
     raw = pte.bytes_at(codes.offset, rows * columns)
     if four_bit:
-        same = np.array_equal(_unpack(np.frombuffer(raw, np.uint8).reshape(rows, columns), True), head.codes)
+        packed = np.frombuffer(raw, np.uint8).reshape(rows, columns)
+        same = np.array_equal(unpack_nibbles(packed, even_high=True), head.codes)
         stored = np.frombuffer(pte.bytes_at(scales.offset, 2 * head.scales.size), "<f2").astype(np.float32)
     else:
         same = np.array_equal(np.frombuffer(raw, np.int8).reshape(rows, columns), head.codes)
