@@ -34,6 +34,7 @@ def loaded_by_transformers(checkpoint: Checkpoint, folder: Path) -> Any:
 
 def assert_same_as_transformers(checkpoint: Checkpoint, folder: Path) -> None:
     tokenizer, theirs = checkpoint.tokenizer, loaded_by_transformers(checkpoint, folder)
+    assert set(theirs("what generate() takes")) == {"input_ids", "attention_mask"}
     for text in varied_strings():
         ids = tokenizer.encode(text)
         assert theirs(text)["input_ids"] == ids, repr(text)

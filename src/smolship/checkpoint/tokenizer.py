@@ -87,6 +87,7 @@ class Tokenizer:
             },
             "additional_special_tokens": [token.text for token in self.added if token.special],
             "clean_up_tokenization_spaces": False,
+            "model_input_names": ["input_ids", "attention_mask"],  # else AutoTokenizer adds token_type_ids
             "model_max_length": self.max_length,
             # Not GPT2Tokenizer: transformers 5 rebuilds that one's pre-tokenizer and loses the digit-by-digit split.
             "tokenizer_class": "PreTrainedTokenizerFast",
