@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -78,14 +78,16 @@ def windows(tokenizer: Encoder, path: Path | None = None, *, count: int = COUNT,
 
 @contextmanager
 def reference_windows(
-    reference: Forward, windows: Windows, described: str, progress: Progress = Silent()
+    load: Callable[[], Forward], windows: Windows, described: str, progress: Progress = Silent()
 ) -> Iterator[ReferenceWindows]:
-    """Run the reference once over every window; its log-probabilities lie in a temporary folder while this is open.
+    """Load the reference, run it once over every window and let it go: a probe then has the memory to itself.
 
-    `InputError` if they hold what is not finite, or if the disk has no room for them.
+    Its log-probabilities lie in a temporary folder while this is open. `InputError` if they hold what is not finite,
+    or if the disk has no room for them.
     """
     with tempfile.TemporaryDirectory(prefix="smolship-reference-") as folder:
         stored = []
+        reference = load()
         with progress.task("Reference over the evaluation text", len(windows.tokens)) as advance:
             for index, tokens in enumerate(windows.tokens):
                 logits = np.asarray(reference.logits(tokens), dtype=np.float32)
@@ -97,6 +99,7 @@ def reference_windows(
                 _save(path, log_softmax(logits))
                 stored.append(np.load(path, mmap_mode="r"))
                 advance(1)
+        del reference, logits
         yield ReferenceWindows(windows, tuple(stored), described)
 
 

@@ -24,9 +24,8 @@ def tiny_artefact(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPath
 def tiny_reference(tiny_checkpoint: Checkpoint) -> Iterator[ReferenceWindows]:
     """The reference over three windows of 200 tokens."""
     text = windows(tiny_checkpoint.tokenizer, count=3, length=200)
-    with reference_windows(
-        Reference.from_checkpoint(tiny_checkpoint), text, "the same checkpoint in fp32"
-    ) as reference:
+    described = "the same checkpoint in fp32"
+    with reference_windows(lambda: Reference.from_checkpoint(tiny_checkpoint), text, described) as reference:
         yield reference
 
 

@@ -36,8 +36,13 @@ def check(
         _require_source(artefact, checkpoint)
         artefact.verify()
     chosen = _windows(artefacts, checkpoint, text)
-    forward = _reference(checkpoint, settings.threads, progress)
-    with reference_windows(forward, chosen, _described(checkpoint), progress) as reference:
+
+    def load() -> "Reference":
+        from smolship.reference import Reference  # torch: only a check that runs needs it
+
+        return Reference.from_checkpoint(checkpoint, settings.threads, progress)
+
+    with reference_windows(load, chosen, _described(checkpoint), progress) as reference:
         measured = []
         for artefact in artefacts:
             measurements = check_artefact(artefact, checkpoint, reference, settings, progress=progress)
@@ -60,12 +65,6 @@ def open_source(
         )
     place = source.location if source.kind == "hub" else source.kind
     return open_checkpoint(place, revision=source.revision, progress=progress)
-
-
-def _reference(checkpoint: Checkpoint, threads: int, progress: Progress) -> "Reference":
-    from smolship.reference import Reference  # torch: only a check that runs needs it
-
-    return Reference.from_checkpoint(checkpoint, threads, progress)
 
 
 def _windows(artefacts: Sequence[Artefact], checkpoint: Checkpoint, text: Path | None) -> Windows:
