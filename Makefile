@@ -2,10 +2,10 @@
 SMOLSHIP := .venv/bin/smolship
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test quick lint format bench clean
+.PHONY: help install demo test quick lint format reference bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with smolship and everything it needs
 
@@ -29,6 +29,9 @@ lint: install ## lint, formatting, types
 format: install ## rewrite what the formatter and the linter can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+reference: install ## write docs/reference from the tables in the code
+	.venv/bin/python scripts/write_reference.py
 
 bench: install ## this project's files beside other tools' files
 	set -e; for each in benchmarks/*.py; do .venv/bin/python "$$each"; done

@@ -1,5 +1,6 @@
 """Write docs/reference/ from the tables in the code, so that the two cannot differ; `--check` only compares."""
 
+import html
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -25,7 +26,8 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 def command_line() -> str:
     """Every verb and option, by typer's own generator."""
     command = [sys.executable, "-m", "typer", "smolship.cli", "utils", "docs", "--name", "smolship"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    written = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return html.unescape(written)  # it escapes for HTML what Markdown shows as it is
 
 
 def recipes() -> str:
@@ -92,11 +94,16 @@ def _target(target: Target) -> str:
 PAGES = {"command-line.md": command_line, "recipes.md": recipes, "formats.md": formats, "targets.md": targets}
 
 
+def text_of(name: str) -> str:
+    """The whole text of a page as it has to stand in `docs/reference`."""
+    return f"{MADE_BY}\n\n{PAGES[name]().rstrip()}\n"
+
+
 def main() -> int:
     """Write the pages, or with `--check` name those that are out of date and return 1."""
     stale = []
-    for name, page in PAGES.items():
-        text = f"{MADE_BY}\n\n{page().rstrip()}\n"
+    for name in PAGES:
+        text = text_of(name)
         path = FOLDER / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
