@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -62,9 +63,18 @@ class Target(BaseModel):
     title: str
     notes: str = ""
     measured_here: bool = False
-    """true for `host` alone: speed and memory measured on this machine are this target's own"""
+    """true for `host`, and for a file of your own that describes this very machine: its speed and memory are judged"""
     device: Device
     budget: tuple[Budget, ...] = ()
+
+    def require(self, formats: Iterable[str]) -> None:
+        """`InputError` names a format that this device has no runtime for: no budget could be judged by it."""
+        missing = [name for name in formats if name not in self.device.runtimes]
+        if missing:
+            raise InputError(
+                f"target {self.name} does not run {', '.join(missing)}; it runs {', '.join(self.device.runtimes)}: "
+                "take another --format or --target"
+            )
 
     def budgets_for(self, *, format: str, recipe: str, parameters: int) -> tuple[Budget, ...]:  # noqa: A002 - table's word
         """The budgets that an artefact is held against; of two on one metric, the one named later in the file."""

@@ -47,6 +47,8 @@ def built(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gguf",
         "--context",
         "256",
+        "-r",
+        "q4-e8",
     ]
     subprocess.run(command, check=True, capture_output=True)
     return next(out.iterdir())
@@ -57,6 +59,14 @@ def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.strip() == f"smolship {__version__}"
 
 
+LONE = """
+name = "lone"
+title = "a device with one runtime"
+[device]
+architecture = "aarch64"
+runtimes = ["gguf"]
+"""
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown recipe": (
         ["build", "{tiny}", "-o", "{out}", "-r", "q3"],
@@ -66,6 +76,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown target": (["ship", "{tiny}", "-o", "{out}", "-t", "nokia-3310"], "unknown target 'nokia-3310'"),
     "no such checkpoint": (["build", "./nowhere", "-o", "{out}"], "nowhere"),
     "empty checkpoint": (["build", "", "-o", "{out}"], "embedded"),
+    "a target without that runtime": (
+        ["ship", "{tiny}", "-o", "{out}", "-t", "{lone}"],
+        "does not run onnx, executorch",
+    ),
     "context too long": (["build", "{tiny}", "-o", "{out}", "--context", "9000"], "takes from 64 to 8192"),
     "not an artefact": (["inspect", "{tiny}"], "has no manifest.json"),
     "no such artefact": (["check", "{out}/nothing"], "has no manifest.json"),
@@ -86,8 +100,10 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 ) -> None:  # fmt: skip
     arguments, expected = MISTAKES[mistake]
     (tmp_path / "short.txt").write_text("too short")
+    (tmp_path / "lone.toml").write_text(LONE)
     places = {
         "tiny": tiny_folder, "built": built, "out": tmp_path / "out", "short": tmp_path / "short.txt",
+        "lone": tmp_path / "lone.toml",
         "other": write_tiny_checkpoint(tmp_path / "other", dtype="float16"),
     }  # fmt: skip
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -144,10 +160,10 @@ def test_chat_says_that_the_context_is_full(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_leaves_no_half_written_artefact(tmp_path: Path, number: signal.Signals) -> None:
-    folder = write_tiny_checkpoint(tmp_path / "wide", hidden_size=512, intermediate_size=8192, num_hidden_layers=8)
+    folder = write_tiny_checkpoint(tmp_path / "wide", hidden_size=512, intermediate_size=8192, num_hidden_layers=4)
     command = [sys.executable, "-m", "smolship", "build", str(folder), "-o", str(tmp_path / "out"), "-f", "gguf"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    time.sleep(1.5)  # it is then rounding or writing: a tenth of a billion weights take some ten seconds
+    time.sleep(1.5)  # it is then rounding or writing: fifty million weights take some five seconds
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number

@@ -98,6 +98,7 @@ def ship(
     from smolship.workflows.ship import ship as run
 
     profile = load_target(target)
+    profile.require(format)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
         order = Order(tuple(recipe), tuple(format), context, rebuild)
@@ -111,7 +112,7 @@ def build(
     checkpoint: CheckpointArgument = "embedded",
     *,
     out: Out = _OUT,
-    recipe: Recipes = ["q4-e8"],  # noqa: B006 - typer copies it
+    recipe: Recipes = ["q4-e8", "q8"],  # noqa: B006 - typer copies it
     format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     context: Context = 2048,
     revision: Revision = None,
@@ -145,7 +146,10 @@ def check(
     text: Text = None,
     as_json: Json = False,
 ) -> None:
-    """Run artefacts on their own runtimes and hold them against a target's budgets."""
+    """Run artefacts on their own runtimes and hold them against a target's budgets.
+
+    Writes `measurements.json` into each artefact's folder, and a report where `--report` says.
+    """
     from smolship import views
     from smolship.artefact import Artefact
     from smolship.runtime_checks.check_artefact import Settings
@@ -156,6 +160,7 @@ def check(
 
     profile = load_target(target)
     opened = [Artefact.open(folder) for folder in artefacts]
+    profile.require(artefact.manifest.format for artefact in opened)
     with showing_progress() as progress:
         source = open_source(opened, checkpoint, revision, progress)
         measured = run(opened, source, Settings(threads, repeats), text=text, progress=progress)

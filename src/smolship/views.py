@@ -137,9 +137,16 @@ def report(made: "Report", folder: Path | None) -> View:
     notes = [*made.identical, *_source_note(made)]
     if folder is not None:
         notes.append(f"Report: {folder / 'report.html'}")
-    passed = sum(verdict.outcome == "pass" for one in made.checked for verdict in one.verdicts)
-    notes.append(f"{passed} budgets pass; " + ("all is well" if made.all_well else "not all is well"))
+    notes.append(_summary(made))
     return View(tuple(tables), made.model_dump(mode="json"), tuple(notes))
+
+
+def _summary(made: "Report") -> str:
+    outcomes = [verdict.outcome for one in made.checked for verdict in one.verdicts]
+    told = f"{outcomes.count('pass')} budgets pass, {outcomes.count('fail')} fail"
+    if unmeasured := outcomes.count("not measured here"):
+        told += f", {unmeasured} not measured here"
+    return f"{told}: {'all that was judged is well' if made.all_well else 'not all is well'}"
 
 
 def _source_note(made: "Report") -> list[str]:

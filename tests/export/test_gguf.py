@@ -65,6 +65,7 @@ def test_the_same_model_gives_the_same_bytes(packed: tuple[QuantizedModel, Path]
 def test_the_file_is_a_checkpoint_with_the_same_config_and_tokens(packed: tuple[QuantizedModel, Path]) -> None:
     model, folder = packed
     again = open_checkpoint(str(folder / "model.gguf"))
+    assert again.name == model.checkpoint.name
     assert again.architecture.shapes() == model.checkpoint.architecture.shapes()
     assert again.architecture.rope_theta == model.checkpoint.architecture.rope_theta
     assert again.architecture.eos_id == model.checkpoint.architecture.eos_id

@@ -1,5 +1,6 @@
 """A checkpoint that is one GGUF file: dequantised tensor by tensor, q and k back in Hugging Face's row order."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
@@ -22,6 +23,7 @@ from smolship.progress import Progress, Silent
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType
 
+_NAMELESS = ("model", "ggml-model")
 _FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -67,7 +69,7 @@ def open_gguf(
         already_quantised=stored_as not in _FLOATS,
     )
     return Checkpoint(
-        name=_model_name(path),
+        name=_model_name(path, header),
         architecture=architecture,
         tokenizer=tokenizer,
         tensors=GgufTensors(path, architecture, places),
@@ -140,10 +142,16 @@ def _stored_as(places: dict[str, GgufTensor]) -> str:
     return GGMLQuantizationType(weights.most_common(1)[0][0]).name
 
 
-def _model_name(path: Path) -> str:
-    """`SmolLM2-135M-Instruct` of `SmolLM2-135M-Instruct.Q4_1.gguf`: file names are kept better than `general.name`."""
+def _model_name(path: Path, header: GgufHeader) -> str:
+    """`SmolLM2-135M-Instruct` of `SmolLM2-135M-Instruct.Q4_1.gguf`: file names are kept better than `general.name`.
+
+    A file called just `model.gguf` is named by its metadata, made safe for a folder's name.
+    """
     from gguf import GGMLQuantizationType
 
     stem, _, last = path.stem.rpartition(".")
     known = {ggml_type.name for ggml_type in GGMLQuantizationType}
+    told = re.sub(r"[^\w-]+", "-", str(header.metadata.get("general.name", ""))).strip("-")
+    if path.stem in _NAMELESS and told:
+        return told
     return stem if stem and (last.upper() in known or last.upper().startswith("Q")) else path.stem

@@ -58,6 +58,8 @@ def open_source(
     if spec is not None:
         return open_checkpoint(spec, revision=revision, progress=progress)
     source = artefacts[0].manifest.source
+    if source.kind in ("folder", "gguf") and Path(source.location).exists():
+        return open_checkpoint(f"./{source.location}", progress=progress)
     if source.kind not in REOPENED:
         raise InputError(
             f"{artefacts[0].folder.name} was made from the {source.kind} {source.location!r}: "
