@@ -171,3 +171,15 @@ def test_a_stop_leaves_no_half_written_artefact(tmp_path: Path, number: signal.S
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tiny_folder: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the same error from the same call, without a disk to fill."""
+    limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({20_000}, {20_000}))\n"
+    limited += "from smolship.cli import main; sys.argv = ['smolship', *sys.argv[1:]]; main()"
+    arguments = ["build", str(tiny_folder), "-o", str(tmp_path / "out"), "-f", "gguf", "--context", "256"]
+    ended = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "free some room or choose another --out" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list((tmp_path / "out").iterdir()) == []

@@ -22,7 +22,8 @@ from smolship.errors import InputError
 MANIFEST_FILE = "manifest.json"
 MEASUREMENTS_FILE = "measurements.json"
 _PARTIAL = ".partial-"
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# `None` is numpy's: a write that came up short has no number there.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None)
 
 
 class _Record(BaseModel):
