@@ -1,7 +1,7 @@
 """ExecuTorch through its pybindings, and its own C++ tokenizer: the classes that ExecuTorch's LLM runner is made of.
 
-The pybindings take and give torch tensors, so torch is imported, and nothing else of it is used. `portable_lib` would import
-ExecuTorch's exporter as well (140 MB), so the extension module that it wraps is imported instead.
+The pybindings take and give torch tensors, so torch is imported, and nothing else of it is used. `portable_lib` would
+import ExecuTorch's exporter as well (140 MB), so the extension module that it wraps is imported instead.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from executorch.extension.pybindings import _C as runtime
+from executorch.extension.pybindings import _C as runtime  # noqa: N811  (that is its name)
 from numpy.typing import NDArray
 from pytorch_tokenizers import CppHFTokenizer
 
@@ -26,15 +26,15 @@ ctypes.CDLL(str(_QUANTISED_KERNELS), mode=ctypes.RTLD_GLOBAL)
 
 
 class Backend:
-    """One program with its cache; it answers with the logits of the last token of a call only, so a window is decoded."""
+    """One program with its cache; a call answers with the logits of its last token only, so a window is decoded."""
 
     def __init__(self, artefact: str, context: int, threads: int) -> None:
         self.versions = {name: version(name) for name in ("executorch", "torch", "pytorch-tokenizers")}
-        runtime._unsafe_reset_threadpool(threads)
+        runtime._unsafe_reset_threadpool(threads)  # noqa: SLF001  (all of the binding has such names)
         folder = Path(artefact)
         self._tokenizer = CppHFTokenizer()
         self._tokenizer.load(str(folder / TOKENIZER_FILE))
-        self._module = runtime._load_for_executorch(str(folder / MODEL_FILE))
+        self._module = runtime._load_for_executorch(str(folder / MODEL_FILE))  # noqa: SLF001
         capacity = self._constant("get_max_context_len")
         if context > capacity:
             raise ValueError(f"{MODEL_FILE} was built for a context of {capacity} tokens, and {context} were asked for")
