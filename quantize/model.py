@@ -39,11 +39,6 @@ class QuantizedModel:
         grid.group_of(tensor, self.checkpoint.architecture.shapes()[tensor][1])
         return grid
 
-    def require(self, format_name: str) -> None:
-        """`InputError` names the first tensor that the recipe asks a grid for which the format does not have."""
-        for name in self.matrices():
-            self.grid(name, format_name)
-
     def blocks(self, tensor: str, format_name: str) -> Blocks:
         """The codes and scales of a matrix in a format, rounded at the first call."""
         return self._round(tensor, self.grid(tensor, format_name))[0]

@@ -91,6 +91,22 @@ def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(copy: Path) -> N
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
 
 
+def test_what_was_there_comes_back_if_the_new_one_cannot_be_moved_in(copy: Path) -> None:
+    before = Artefact.open(copy).manifest
+    with pytest.raises(FileNotFoundError):
+        module._replace(copy.parent / "vanished", copy)
+    Artefact.open(copy).verify()
+    assert Artefact.open(copy).manifest == before
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_file_put_into_an_artefact_is_not_lost(copy: Path) -> None:
+    (copy / "NOTES.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds NOTES\.md, which smolship did not write"), staged(copy):
+        pytest.fail("the block must not run")
+    assert (copy / "NOTES.md").read_text() == "mine"
+
+
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No space left"), staged(tmp_path / "new"):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -86,6 +86,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "checkpoint that must be named": (["check", "{built}"], "--checkpoint"),
     "another checkpoint": (["check", "{built}", "--checkpoint", "{other}"], "was made from"),
     "text too short": (["check", "{built}", "--checkpoint", "{tiny}", "--text", "{short}"], "give a longer --text"),
+    "ship with a text too short": (["ship", "{tiny}", "-o", "{out}", "--text", "{short}"], "give a longer --text"),
+    "a revision of nothing": (["check", "{built}", "--revision", "main"], "give that with --checkpoint"),
     "text that is not there": (["check", "{built}", "--checkpoint", "{tiny}", "--text", "{out}/x"], "cannot be read"),
     "odd temperature": (["chat", "{built}", "-p", "hello", "--temperature", "-1"], "temperature"),
     "unknown option": (["build", "--quantum"], "No such option"),
@@ -163,7 +165,11 @@ def test_a_stop_leaves_no_half_written_artefact(tmp_path: Path, number: signal.S
     folder = write_tiny_checkpoint(tmp_path / "wide", hidden_size=512, intermediate_size=8192, num_hidden_layers=4)
     command = [sys.executable, "-m", "smolship", "build", str(folder), "-o", str(tmp_path / "out"), "-f", "gguf"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    time.sleep(1.5)  # it is then rounding or writing: fifty million weights take some five seconds
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".*.partial-*")):  # it is then writing
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number

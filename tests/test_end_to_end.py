@@ -80,9 +80,13 @@ def test_everything_was_measured(run: Run, recipe: str, fmt: str) -> None:
 
 def test_the_integers_are_proved_identical_in_the_files(run: Run) -> None:
     assert any(
-        "210 tensors on int4-b32" in line and "executorch, gguf, onnx" in line for line in run.report["identical"]
+        "210 tensors hold the same integers on int4-b32" in line and "executorch, gguf, onnx" in line
+        for line in run.report["identical"]
     )
-    assert any("211 tensors on int8-b32" in line and "gguf, onnx" in line for line in run.report["identical"])
+    assert any(
+        "211 tensors hold the same integers on int8-b32" in line and "gguf, onnx" in line
+        for line in run.report["identical"]
+    )
 
 
 def test_a_second_build_keeps_all_six(run: Run) -> None:

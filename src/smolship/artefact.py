@@ -146,23 +146,30 @@ def list_files(folder: Path) -> tuple[FileRecord, ...]:
 
 
 def refuse_foreign(place: Path) -> None:
-    """`InputError` if `place` exists and is neither an empty folder nor an artefact of ours."""
+    """`InputError` if `place` holds anything that replacing it would lose and that is not an artefact of ours."""
     if not place.exists():
         return
     if not place.is_dir():
         raise InputError(f"{place} is a file, where an artefact's folder should go: choose another --out")
-    if any(place.iterdir()):
-        try:
-            Artefact.open(place)
-        except InputError:
-            raise InputError(f"{place} holds something that smolship did not write: choose another --out") from None
+    if not any(place.iterdir()):
+        return
+    try:
+        listed = {record.path for record in Artefact.open(place).manifest.files}
+    except InputError:
+        raise InputError(f"{place} holds something that smolship did not write: choose another --out") from None
+    foreign = sorted({record.path for record in list_files(place)} - listed)
+    if foreign:
+        raise InputError(
+            f"{place} is to be replaced and holds {', '.join(foreign[:3])}, which smolship did not write: "
+            "move that away, or choose another --out"
+        )
 
 
 @contextmanager
 def staged(place: Path) -> Iterator[Path]:
     """A temporary sibling of `place` to write in; renamed into `place` at the end, removed if anything goes wrong.
 
-    An artefact that stood at `place` is replaced in the same step. A full disk is an `InputError`.
+    An artefact that stood at `place` gives way only when the new one is whole. A full disk is an `InputError`.
     """
     refuse_foreign(place)
     try:
@@ -217,16 +224,16 @@ def _sync(folder: Path) -> None:
 
 
 def _replace(folder: Path, place: Path) -> None:
-    """Rename `folder` to `place`; what stood there is moved aside first and removed last."""
+    """Rename `folder` to `place`; what stood there is moved aside first, brought back if that fails, removed last."""
     if not place.exists():
         folder.rename(place)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{place.name}{_PARTIAL}", dir=place.parent))
-    place.rename(aside / "old")
+    old = aside / "old"
     try:
+        place.rename(old)
         folder.rename(place)
-    except OSError:
-        (aside / "old").rename(place)
-        raise
     finally:
+        if old.exists() and not place.exists():
+            old.rename(place)
         shutil.rmtree(aside, ignore_errors=True)

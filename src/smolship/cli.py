@@ -6,6 +6,7 @@ Exit codes: 0 all well, 1 a budget or check failed, 2 bad input, 3 a runtime fai
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -18,6 +19,8 @@ from smolship.quiet import VERBOSE
 from smolship.terminal import messages, output, showing_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from smolship.runtime_checks.report import Report
 
 app = typer.Typer(
@@ -28,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 FAILED = 1
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 CheckpointArgument = Annotated[
     str,
@@ -49,6 +53,10 @@ Threads = Annotated[
     int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")
 ]
 Repeats = Annotated[int, typer.Option(min=1, help="Timed repeats of each speed, after one warm-up.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=1, help="Seconds for one artefact's checks.", show_default="1800, more for large models"),
+]
 Text = Annotated[Path | None, typer.Option(help="Measure fidelity on this UTF-8 text.", show_default="smolship's own")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 _THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -85,6 +93,7 @@ def ship(
     revision: Revision = None,
     threads: Threads = _THREADS,
     repeats: Repeats = 5,
+    timeout: Timeout = None,
     text: Text = None,
     rebuild: Rebuild = False,
     as_json: Json = False,
@@ -101,8 +110,8 @@ def ship(
     profile.require(format)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        order = Order(tuple(recipe), tuple(format), context, rebuild)
-        report = run(source, out, order, profile, Settings(threads, repeats), text=text, progress=progress)
+        order = Order(_once(recipe), _once(format), context, rebuild)
+        report = run(source, out, order, profile, Settings(threads, repeats, timeout), text=text, progress=progress)
     views.report(report, out).show(output(), as_json=as_json)
     _exit_as(report)
 
@@ -127,7 +136,7 @@ def build(
 
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        built = run(source, out, Order(tuple(recipe), tuple(format), context, rebuild), progress=progress)
+        built = run(source, out, Order(_once(recipe), _once(format), context, rebuild), progress=progress)
     views.built(built).show(output(), as_json=as_json)
 
 
@@ -143,6 +152,7 @@ def check(
     report: Annotated[Path | None, typer.Option("--report", help="Folder to write report.html, .md, .json in.")] = None,
     threads: Threads = _THREADS,
     repeats: Repeats = 5,
+    timeout: Timeout = None,
     text: Text = None,
     as_json: Json = False,
 ) -> None:
@@ -156,17 +166,20 @@ def check(
     from smolship.runtime_checks.report import report_of, write_report
     from smolship.targets import load_target
     from smolship.workflows.check import check as run
-    from smolship.workflows.check import open_source
+    from smolship.workflows.check import open_source, prepare
 
     profile = load_target(target)
     opened = [Artefact.open(folder) for folder in artefacts]
     profile.require(artefact.manifest.format for artefact in opened)
     with showing_progress() as progress:
         source = open_source(opened, checkpoint, revision, progress)
-        measured = run(opened, source, Settings(threads, repeats), text=text, progress=progress)
+        shortest = min(artefact.manifest.context for artefact in opened)
+        chosen = prepare(source, {artefact.manifest.format for artefact in opened}, shortest, text)
+        if report:
+            report.mkdir(parents=True, exist_ok=True)
+        measured = run(opened, source, chosen, Settings(threads, repeats, timeout), progress=progress)
     made = report_of(measured, profile)
     if report:
-        report.mkdir(parents=True, exist_ok=True)
         write_report(made, report)
     views.report(made, report).show(output(), as_json=as_json)
     _exit_as(made)
@@ -209,16 +222,28 @@ def chat(
         if line == "/new":
             history = list(opening)
             continue
-        history.append({"role": "user", "content": line})
-        said = ""
-        for piece in conversation.answer(history, max_tokens):
-            said += piece
-            sys.stdout.write(piece)
-            sys.stdout.flush()
-        sys.stdout.write("\n")
-        history.append({"role": "assistant", "content": said})
+        asked = {"role": "user", "content": line}
+        try:
+            said = _say(conversation.answer([*history, asked], max_tokens))
+        except InputError as error:
+            if prompt:
+                raise
+            messages().print(f"{error} (/new starts a new chat)", markup=False, soft_wrap=True)
+            continue
+        history += [asked, {"role": "assistant", "content": said}]
         if prompt:
             return
+
+
+def _say(pieces: "Iterator[str]") -> str:
+    """Print an answer as it comes; the whole of it."""
+    said = ""
+    for piece in pieces:
+        said += piece
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return said
 
 
 def _ask() -> str | None:
@@ -263,6 +288,11 @@ def doctor(*, as_json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
+def _once(names: list[str]) -> tuple[str, ...]:
+    """The names in the order given, a repeated one once."""
+    return tuple(dict.fromkeys(names))
+
+
 def _exit_as(report: "Report") -> None:
     """End with the worst of what was found: 3 before 1 before 0."""
     outcomes = {one.outcome for one in report.checked}
@@ -277,21 +307,28 @@ class _Interrupted(BaseException):
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    for each in _STOPS:
+        signal.signal(each, signal.SIG_IGN)  # a second one must not break the cleaning up after the first
     raise _Interrupted(number)
 
 
 def main() -> None:
     """The console script: an error of ours is one sentence on stderr and its exit code; Ctrl-C and SIGTERM clean up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPS:
         signal.signal(number, _interrupt)
     try:
         app()
     except SmolshipError as error:
-        messages().print(f"smolship: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except OSError as error:  # a file that may not be read, a folder that vanished: what the user named, so exit code 2
-        messages().print(f"smolship: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(InputError.exit_code)
+        _fail(str(error), error.exit_code)
+    except OSError as error:  # a file that may not be read, a folder that vanished: what the user named
+        _fail(str(error), InputError.exit_code)
     except _Interrupted as interrupted:
-        messages().print("smolship: interrupted; nothing half-written is left", style="yellow")
-        sys.exit(128 + interrupted.args[0])
+        _fail("interrupted; nothing half-written is left", 128 + interrupted.args[0])
+    except Exception:  # noqa: BLE001 - whatever it is, it must not end in 1, which says that a budget failed
+        traceback.print_exc()
+        _fail("this is a defect of smolship: please report the lines above", RuntimeFailure.exit_code)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    messages().print(f"smolship: {sentence}", style="red", markup=False, soft_wrap=True)
+    sys.exit(code)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -69,11 +70,11 @@ class TerminalProgress:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
     """A table of text; the columns named in `numbers` are set to the right."""
-    made = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
+    made = Table(title=escape(title), title_justify="left", header_style="bold", title_style="bold")
     for name in columns:
-        made.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+        made.add_column(escape(name), justify="right" if name in numbers else "left", overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(escape(cell) for cell in row))
     return made
 
 

@@ -57,12 +57,16 @@ class _Plan:
     context: int
     source: SourceRecord
     versions: dict[str, str]
+    grids: dict[str, str]
+    """of every matrix, by tensor"""
 
     def describes(self, manifest: Manifest) -> bool:
         """Whether building again would write what `manifest` already lists."""
         listed = (manifest.source, manifest.format, manifest.recipe, manifest.rounding)
         wanted = (self.source, self.format.name, self.recipe.name, self.recipe.rounding)
-        return listed == wanted and (manifest.context, manifest.versions) == (self.context, self.versions)
+        grids = {line.tensor: line.grid for line in manifest.coverage if len(line.shape) == 2}
+        same = (manifest.context, manifest.versions, grids) == (self.context, self.versions, self.grids)
+        return same and listed == wanted
 
 
 def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress = Silent()) -> list[Built]:
@@ -75,20 +79,19 @@ def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress
     plans = [
         _plan(checkpoint, source, out, recipe, fmt, order.context) for recipe in order.recipes for fmt in order.formats
     ]
+    kept = {} if order.rebuild else {plan.place: whole for plan in plans if (whole := _whole(plan))}
     for plan in plans:
-        QuantizedModel(checkpoint, plan.recipe).require(plan.format.name)
-        plan.format.load()
-        refuse_foreign(plan.place)
+        if plan.place not in kept:
+            plan.format.load()
+            refuse_foreign(plan.place)
     built = []
     for recipe in order.recipes:
         mine = [plan for plan in plans if plan.recipe.name == recipe]
-        kept = {} if order.rebuild else {plan.place: artefact for plan in mine if (artefact := _whole(plan))}
         missing = tuple(plan.format.name for plan in mine if plan.place not in kept)
         model = quantize(checkpoint, recipe, missing, progress) if missing else None
         for plan in mine:
-            artefact = kept.get(plan.place)
-            if artefact is not None:
-                built.append(Built(artefact, kept=True, seconds=0.0))
+            if plan.place in kept:
+                built.append(Built(kept[plan.place], kept=True, seconds=0.0))
             elif model is not None:
                 start = time.monotonic()
                 written = _write(plan, model, progress)
@@ -105,7 +108,9 @@ def _check_context(checkpoint: Checkpoint, context: int) -> None:
 def _plan(checkpoint: Checkpoint, source: SourceRecord, out: Path, recipe: str, fmt: str, context: int) -> _Plan:
     line, chosen = format_named(fmt), recipe_named(recipe)
     place = out / f"{checkpoint.name}-{chosen.name}-{line.name}"
-    return _Plan(place, line, chosen, context, source, {"smolship": __version__, **line.versions()})
+    model = QuantizedModel(checkpoint, chosen)
+    grids = {name: model.grid(name, line.name).name for name in model.matrices()}
+    return _Plan(place, line, chosen, context, source, {"smolship": __version__, **line.versions()}, grids)
 
 
 def _source_record(checkpoint: Checkpoint) -> SourceRecord:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -46,20 +47,19 @@ class Chat:
     """A conversation with one artefact, loaded in this process."""
 
     def __init__(self, artefact: Artefact, threads: int, sampling: Sampling) -> None:
-        """`RuntimeFailure` if the runtime refuses the file, `InputError` if it is not installed."""
+        """`RuntimeFailure` if the runtime refuses the file, `InputError` if it is missing or a file was changed."""
+        artefact.verify()
         runtime = runtime_for(artefact.manifest.format)
         runtime.require()
         self.context = artefact.manifest.context
         self._template, self._roles = _shipped(artefact)
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
-        try:
-            with quiet():
-                module = import_module(f"smolship.runtime_checks.probe.{runtime.backend}")
-                self._backend: Backend = module.Backend(str(artefact.folder.resolve()), self.context, threads)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise RuntimeFailure(f"{runtime.title} does not run {artefact.folder}: {error}") from error
-        self._end = self._backend.tokenize(self._roles["eos_token"])[0]
+        self._title = runtime.title
+        with self._translated(), quiet():
+            module = import_module(f"smolship.runtime_checks.probe.{runtime.backend}")
+            self._backend: Backend = module.Backend(str(artefact.folder.resolve()), self.context, threads)
+            self._end = self._backend.tokenize(self._roles["eos_token"])[0]
 
     def answer(self, messages: Sequence[Message], longest: int) -> Iterator[str]:
         """The answer's text piece by piece, at most `longest` tokens; a base model completes the last message.
@@ -82,18 +82,28 @@ class Chat:
     def _stream(self, tokens: list[int], count: int) -> Iterator[str]:
         new: list[int] = []
         shown = ""
-        logits = self._backend.prefill(tokens)
+        with self._translated():
+            logits = self._backend.prefill(tokens)
         while len(new) < count:
             token = draw(logits, self._sampling, self._random)
             if token == self._end:
                 break
             new.append(token)
-            text = self._backend.detokenize(new).decode("utf-8", "replace")
+            with self._translated():
+                text = self._backend.detokenize(new).decode("utf-8", "replace")
             whole = text.rstrip("\ufffd")  # the rest of a character may come with the next token
             yield whole[len(shown) :]
             shown = whole if len(whole) > len(shown) else shown
             if len(new) < count:
-                logits = self._backend.decode(token)
+                with self._translated():
+                    logits = self._backend.decode(token)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each runtime's C++ binding raises classes of its own
+            raise RuntimeFailure(f"{self._title} failed: {error}") from error
 
 
 def draw(logits: NDArray[np.float32], sampling: Sampling, random: np.random.Generator) -> int:

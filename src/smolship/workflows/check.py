@@ -1,6 +1,7 @@
 """Check: artefacts measured on their own runtimes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.check_artefact import Settings, check_artefact
 from smolship.runtime_checks.measurements import Measurements
+from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.windows import COUNT, LENGTH, Windows, reference_windows, windows
 
 if TYPE_CHECKING:
@@ -19,15 +21,29 @@ REOPENED = ("embedded", "hub")
 """the kinds of source that a manifest is enough to open again"""
 
 
+def prepare(checkpoint: Checkpoint, formats: Iterable[str], context: int, text: Path | None) -> Windows:
+    """The evaluation windows for artefacts of `formats` made for `context` tokens.
+
+    Says what a check lacks before anything is built or measured: `InputError` for a runtime that is not installed, and
+    for a text that cannot be read or is too short. A short context gets more and shorter windows.
+    """
+    for name in formats:
+        runtime_for(name).require()
+    if find_spec("torch") is None:
+        raise InputError("the fp32 reference needs torch, which is not installed here: pip install 'smolship[all]'")
+    length = min(LENGTH, context)
+    return windows(checkpoint.tokenizer, text, count=COUNT * LENGTH // length, length=length)
+
+
 def check(
     artefacts: Sequence[Artefact],
     checkpoint: Checkpoint,
+    chosen: Windows,
     settings: Settings,
     *,
-    text: Path | None = None,
     progress: Progress = Silent(),
 ) -> list[Measurements]:
-    """Measure each artefact in turn on its own runtime, against the fp32 reference of `checkpoint`.
+    """Measure each artefact in turn on its own runtime, over `chosen` windows against the fp32 reference.
 
     `InputError` if a file differs from its manifest or an artefact was made from another checkpoint. Each artefact's
     `measurements.json` is replaced as soon as it is measured.
@@ -35,7 +51,6 @@ def check(
     for artefact in artefacts:
         _require_source(artefact, checkpoint)
         artefact.verify()
-    chosen = _windows(artefacts, checkpoint, text)
 
     def load() -> "Reference":
         from smolship.reference import Reference  # torch: only a check that runs needs it
@@ -57,6 +72,8 @@ def open_source(
     """The checkpoint that artefacts were made from: as given by the user, else as the first manifest names it."""
     if spec is not None:
         return open_checkpoint(spec, revision=revision, progress=progress)
+    if revision is not None:
+        raise InputError(f"--revision {revision} is of a hub id: give that with --checkpoint")
     source = artefacts[0].manifest.source
     if source.kind in ("folder", "gguf") and Path(source.location).exists():
         return open_checkpoint(f"./{source.location}", progress=progress)
@@ -67,13 +84,6 @@ def open_source(
         )
     place = source.location if source.kind == "hub" else source.kind
     return open_checkpoint(place, revision=source.revision, progress=progress)
-
-
-def _windows(artefacts: Sequence[Artefact], checkpoint: Checkpoint, text: Path | None) -> Windows:
-    """The usual windows, or more and shorter ones where an artefact's context is too short for them."""
-    shortest = min(artefact.manifest.context for artefact in artefacts)
-    length = min(LENGTH, shortest)
-    return windows(checkpoint.tokenizer, text, count=COUNT * LENGTH // length, length=length)
 
 
 def _described(checkpoint: Checkpoint) -> str:

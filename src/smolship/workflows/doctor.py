@@ -5,9 +5,9 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 
 from smolship.export import FORMATS
+from smolship.runtime_checks.probe.host import processor
 from smolship.runtime_checks.runtimes import RUNTIMES
 
 # The features that the runtimes' kernels dispatch on, x86-64 and aarch64 (Linux's names in /proc/cpuinfo).
@@ -39,17 +39,10 @@ def _python() -> Finding:
 
 
 def _processor() -> Finding:
-    words: set[str] = set()
-    model = platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("flags", "Features"):
-                words |= set(value.split())
-            if key.strip() == "model name" and value.strip():
-                model = f"{platform.machine()} {value.strip()}"
-    features = [name for name in _FEATURES if name in words]
+    name, flags = processor()
+    machine = platform.machine()
+    model = machine if name == machine else f"{machine} {name}"
+    features = [feature for feature in _FEATURES if feature in flags]
     cores = len(os.sched_getaffinity(0))
     return Finding("Processor", f"{model}, {cores} cores, {' '.join(features) or 'no known features'}", ok=True)
 

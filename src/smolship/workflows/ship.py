@@ -9,7 +9,7 @@ from smolship.runtime_checks.check_artefact import Settings
 from smolship.runtime_checks.report import Report, Stage, report_of, write_report
 from smolship.targets import Target
 from smolship.workflows.build import Order, build
-from smolship.workflows.check import check
+from smolship.workflows.check import check, prepare
 from smolship.workflows.identity import prove_identical
 
 
@@ -24,6 +24,7 @@ def ship(
     progress: Progress = Silent(),
 ) -> Report:
     """Build below `out`, compare, check, and write the report there; see those workflows for the errors."""
+    chosen = prepare(checkpoint, order.formats, order.context, text)
     start = time.monotonic()
     built = build(checkpoint, out, order, progress=progress)
     building = time.monotonic() - start
@@ -34,7 +35,7 @@ def ship(
     proved = prove_identical(artefacts, progress)
     comparing = Stage(name="compare the integers in the files", seconds=time.monotonic() - start)
     start = time.monotonic()
-    measured = check(artefacts, checkpoint, settings, text=text, progress=progress)
+    measured = check(artefacts, checkpoint, chosen, settings, progress=progress)
     checking = Stage(name="check on the runtimes", seconds=time.monotonic() - start)
     report = report_of(measured, target).model_copy(
         update={
