@@ -158,17 +158,20 @@ def _add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
     import gguf
 
     tokenizer, a = checkpoint.tokenizer, checkpoint.architecture
-    special = tokenizer.special_ids()
     tokens = tokenizer.vocabulary()
-    control, normal = int(gguf.TokenType.CONTROL), int(gguf.TokenType.NORMAL)
+    types = [int(gguf.TokenType.NORMAL)] * len(tokens)
+    for token in tokenizer.added:  # llama.cpp finds both kinds in the text before BPE, and no normal token
+        types[token.id] = int(gguf.TokenType.CONTROL if token.special else gguf.TokenType.USER_DEFINED)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
-    writer.add_token_types([control if i in special else normal for i in range(len(tokens))])
+    writer.add_token_types(types)
     writer.add_token_merges(tokenizer.merges())
     writer.add_bos_token_id(a.bos_id)
     writer.add_eos_token_id(a.eos_id)
     writer.add_pad_token_id(a.pad_id)
+    if tokenizer.roles.get("unk_token") in tokens:
+        writer.add_unk_token_id(tokens.index(tokenizer.roles["unk_token"]))
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
     if tokenizer.chat_template is not None:

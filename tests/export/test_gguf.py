@@ -1,11 +1,13 @@
 """GGUF files: llama.cpp reads the logits, metadata and tokens that were meant; building again gives the same bytes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny import write_tiny_checkpoint
 
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.export import gguf
@@ -80,6 +82,25 @@ def test_llama_cpp_tokenises_as_the_checkpoint_does(packed: tuple[QuantizedModel
     assert backend.tokenize(TEXT) == model.checkpoint.tokenizer.encode(TEXT)
 
 
+def test_llama_cpp_finds_added_tokens_that_are_not_special(tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tool", vocab_size=321)
+    definition = json.loads((folder / "tokenizer.json").read_text())
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+    definition["added_tokens"].append({"id": 320, "content": "<tool é>", **flags})
+    (folder / "tokenizer.json").write_text(json.dumps(definition))
+    checkpoint = open_checkpoint(str(folder))
+    gguf.pack(quantize(checkpoint, "q8", ("gguf",)), tmp_path, CONTEXT)
+    backend = Backend(str(tmp_path), CONTEXT, 1)
+    text = "<|im_start|>the <tool é>1<tool é> sea<|im_end|>"
+    ids = checkpoint.tokenizer.encode(text)
+    assert ids.count(320) == 2
+    assert backend.tokenize(text) == ids
+    assert backend.detokenize(ids) == text.encode()
+    again = open_checkpoint(str(tmp_path / "model.gguf")).tokenizer
+    assert again.added == checkpoint.tokenizer.added
+    assert again.roles == checkpoint.tokenizer.roles
+
+
 CHATS: list[list[dict[str, str]]] = [
     [{"role": "user", "content": "Hello"}],
     [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
@@ -136,7 +157,5 @@ def test_the_modelfile_names_the_file_the_context_and_the_stop(tiny_checkpoint: 
 
 
 def test_a_base_model_gets_the_bare_prompt(tmp_path: Path) -> None:
-    from tiny import write_tiny_checkpoint
-
     base = open_checkpoint(str(write_tiny_checkpoint(tmp_path / "base", instruct=False)))
     assert 'TEMPLATE """{{ .Prompt }}"""' in modelfile(base, "model.gguf", CONTEXT)
