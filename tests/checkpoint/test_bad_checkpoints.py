@@ -116,6 +116,15 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
         "TemplateProcessing, wanted",
     ),
     "a normaliser": (tokenizer_part("normalizer", {"type": "NFC"}), "normalizer NFC, wanted"),
+    "no pre-tokenizers": (
+        tokenizer_part("pre_tokenizer", {"type": "Sequence", "pretokenizers": None}),
+        "is not a tokenizer of the tokenizers library",
+    ),
+    "pre-tokenizers that are no objects": (
+        tokenizer_part("pre_tokenizer", {"type": "Sequence", "pretokenizers": ["Digits", 7]}),
+        "is not a tokenizer of the tokenizers library",
+    ),
+    "added tokens that are no objects": (tokenizer_part("added_tokens", [7]), "is not a tokenizer of the tokenizers"),
     "merges of no token": (other_merges, "merges 'x zzz', not all of it in the vocabulary"),
     "vocabulary of the tokenizer": (
         tokenizer_part("added_tokens", [{"id": 320, "content": "<new>", "special": True}]),
@@ -129,6 +138,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
         edit("tokenizer_config.json", chat_template=7),
         "chat_template that is no text",
     ),
+    "a chat template that is not UTF-8": (replace("chat_template.jinja", b"{{ \xff }}"), r"not UTF-8 text \(byte 3\)"),
 }
 
 
@@ -190,6 +200,19 @@ BAD_METADATA: dict[str, tuple[dict[str, Any], str]] = {
     "scaled rotary": ({"llama__rope__scaling__type": "yarn"}, "scales its rotary positions"),
     "half rotary": ({"llama__rope__dimension_count": 8}, "rotates 8 of 16 dimensions"),
     "end beyond the vocabulary": ({"tokenizer__ggml__eos_token_id": 999}, "eos token id is 999"),
+    "end that is a text": ({"tokenizer__ggml__eos_token_id": "</s>"}, "eos_token_id '</s>', wanted a token's id"),
+    "padding that is a list": ({"tokenizer__ggml__padding_token_id": [2]}, r"\[2\], wanted a token's id"),
+    "unknown that is a number": ({"tokenizer__ggml__unknown_token_id": 0.5}, "0.5, wanted a token's id"),
+    "tokens that are one text": ({"tokenizer__ggml__tokens": "abc"}, "'abc', wanted a list of str"),
+    "tokens that are numbers": ({"tokenizer__ggml__tokens": [1, 2]}, r"\[1, \.\.\.\]', wanted a list of str"),
+    "types that are a number": ({"tokenizer__ggml__token_type": 1}, "token_type 1, wanted a list of int"),
+    "merges that are numbers": ({"tokenizer__ggml__merges": [1]}, "wanted a list of str"),
+    "a rotary base that is a text": ({"llama__rope__freq_base": "big"}, "freq_base 'big', wanted a positive number"),
+    "an epsilon of zero": ({"llama__attention__layer_norm_rms_epsilon": 0.0}, "0.0, wanted a positive number"),
+    "layers that are a truth": ({"llama__block_count": True}, "block_count True, wanted a positive integer"),
+    "a chat template that is a number": ({"tokenizer__chat_template": 7}, "chat_template 7, wanted a text"),
+    "an alignment of zero": ({"general__alignment": 0}, "alignment 0, wanted a positive integer"),
+    "an alignment that is a text": ({"general__alignment": "32"}, "alignment '32', wanted a positive integer"),
 }
 
 
@@ -246,6 +269,7 @@ BAD_SPECS = {
     "models/tiny.gguf": "is no file or folder here",
     "org/model.bin": "is no file or folder here",
     "-x/y": "is no file or folder here",
+    "~nobody-of-that-name/x": "names the home of a user who is not known here",
 }
 
 

@@ -52,9 +52,28 @@ def test_base_and_instruct_end_where_their_config_says(tmp_path: Path, instruct:
 
 def test_generation_config_wins_over_config(tmp_path: Path) -> None:
     folder = write_tiny_checkpoint(tmp_path)
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 2], "pad_token_id": None}))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 0, "pad_token_id": None}))
     architecture = open_checkpoint(str(folder)).architecture
     assert (architecture.bos_id, architecture.eos_id, architecture.pad_id) == (1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("instruct", "ends", "eos_id", "eos"),
+    [
+        (True, [0, 2], 2, "<|im_end|>"),
+        (True, [2, 0], 2, "<|im_end|>"),
+        (True, [0, 1], 0, "<|endoftext|>"),
+        (False, [0, 2], 0, "<|endoftext|>"),
+    ],
+)
+def test_of_several_ends_a_chat_checkpoint_takes_the_turns_end(
+    tmp_path: Path, instruct: bool, ends: list[int], eos_id: int, eos: str
+) -> None:
+    folder = write_tiny_checkpoint(tmp_path, instruct=instruct)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    checkpoint = open_checkpoint(str(folder))
+    assert checkpoint.architecture.eos_id == eos_id
+    assert checkpoint.tokenizer.roles["eos_token"] == eos
 
 
 def test_a_tied_head_saved_twice_and_rotary_tables_are_left_out(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What SmolLM2 is: the numbers that every room needs, read from a checkpoint's own config, never guessed."""
 
 from dataclasses import dataclass
+from math import prod
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,7 @@ class Architecture:
     @property
     def parameters(self) -> int:
         """How many weights, the tied embedding counted once."""
-        total = 0
-        for shape in self.shapes().values():
-            n = 1
-            for extent in shape:
-                n *= extent
-            total += n
-        return total
+        return sum(prod(shape) for shape in self.shapes().values())
 
 
 EMBEDDING = "model.embed_tokens.weight"

@@ -47,5 +47,5 @@ class Checkpoint:
 
     @property
     def is_instruct(self) -> bool:
-        """Whether it talks: it has a chat template and ends its turns with `<|im_end|>`."""
+        """Whether it talks: it has a chat template. Base models have none."""
         return self.tokenizer.chat_template is not None

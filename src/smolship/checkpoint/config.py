@@ -68,13 +68,19 @@ def _require_llama(config: Mapping[str, Any], place: str) -> None:
 
 
 def _token_id(ids: Mapping[str, Any], entry: str, place: str) -> int:
-    """One token id; of a list (several ids end generation) the first, which is the turn's end in Llama-like configs."""
+    """One token id, the first of a list: `folder` looks for the turn's end among `end_ids`."""
     value = ids.get(entry)
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, int) or isinstance(value, bool):
         raise InputError(f"{place}/config.json has {entry} {value!r}, wanted a token's id: repair it")
     return value
+
+
+def end_ids(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[int]:
+    """Every id that ends generation, as the configs list them; one, as a rule."""
+    value = config.get("eos_token_id") if generation.get("eos_token_id") is None else generation["eos_token_id"]
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)]
 
 
 class _Reader:

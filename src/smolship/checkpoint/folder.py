@@ -1,23 +1,29 @@
 """A checkpoint that is a folder, as the hub keeps it: config.json, safetensors, tokenizer.json."""
 
 from collections import Counter
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.checkpoint import Checkpoint, Source
-from smolship.checkpoint.config import read_config
+from smolship.checkpoint.config import end_ids, read_config
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.json_file import read_object
 from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor, read_places
+from smolship.checkpoint.tokenizer import Tokenizer
 from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+"""Suffixes of files that run code when they are loaded."""
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _TIED_HEAD = "lm_head.weight"
 _COMPUTED = ".rotary_emb.inv_freq"
+_TURN_END = "<|im_end|>"
 
 
 def open_folder(
@@ -37,6 +43,8 @@ def open_folder(
     files = _weight_files(folder)
     places = _checked_places(folder, files, architecture)
     tokenizer = read_tokenizer_folder(folder, architecture)
+    if tokenizer.chat_template is not None:
+        architecture, tokenizer = _ending_turns(architecture, tokenizer, end_ids(config, generation))
     source = Source(
         kind=kind,
         location=location or name,
@@ -46,6 +54,15 @@ def open_folder(
         already_quantised=False,
     )
     return Checkpoint(name, architecture, tokenizer, SafetensorsTensors(places), source)
+
+
+def _ending_turns(architecture: Architecture, tokenizer: Tokenizer, ends: list[int]) -> tuple[Architecture, Tokenizer]:
+    """A chat checkpoint that lists several ids as its end ends at `<|im_end|>`, wherever in the list that stands."""
+    for token in tokenizer.added:
+        if token.text == _TURN_END and token.id in ends and token.id != architecture.eos_id:
+            roles = {**tokenizer.roles, "eos_token": _TURN_END}
+            return replace(architecture, eos_id=token.id), replace(tokenizer, roles=roles)
+    return architecture, tokenizer
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -64,7 +81,7 @@ def _weight_files(folder: Path) -> list[Path]:
         return files
     if (folder / _SINGLE).is_file():
         return [folder / _SINGLE]
-    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt"))
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
     if pickles:
         raise InputError(
             f"{folder} holds its weights only as pickle ({pickles[0]}), which runs code when it is loaded: "

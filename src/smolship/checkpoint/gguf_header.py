@@ -69,7 +69,12 @@ class _Cursor:
             name = self.string()
             dimensions = self.scalars("Q", self.scalar("I"))
             places[name] = GgufTensor(tuple(reversed(dimensions)), self.scalar("I"), self.scalar("Q"))
-        alignment = int(metadata.get("general.alignment", 32))
+        alignment = metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or isinstance(alignment, bool) or alignment < 1:
+            raise InputError(
+                f"{path} has general.alignment {alignment!r}, wanted a positive integer: "
+                "convert it with a current llama.cpp"
+            )
         start = -(-self.position // alignment) * alignment
         return GgufHeader(
             metadata, {name: GgufTensor(t.shape, t.ggml_type, start + t.offset) for name, t in places.items()}

@@ -27,8 +27,8 @@ def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
     rotated = _count(metadata, "llama.rope.dimension_count", file, default=head_dim)
     if rotated != head_dim:
         raise InputError(f"{file} rotates {rotated} of {head_dim} dimensions, wanted all: give a GGUF of SmolLM2")
-    eos_id = int(_wanted(metadata, "tokenizer.ggml.eos_token_id", file))
-    tokens = len(_wanted(metadata, "tokenizer.ggml.tokens", file))
+    eos_id = _token_id(metadata, "tokenizer.ggml.eos_token_id", file)
+    tokens = len(_list(metadata, "tokenizer.ggml.tokens", str, file))
     return Architecture(
         vocabulary=_count(metadata, "llama.vocab_size", file, default=tokens),
         hidden=hidden,
@@ -37,12 +37,12 @@ def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
         heads=heads,
         kv_heads=_count(metadata, "llama.attention.head_count_kv", file, default=heads),
         head_dim=head_dim,
-        rope_theta=_shortest(_wanted(metadata, "llama.rope.freq_base", file)),
-        norm_epsilon=_shortest(_wanted(metadata, "llama.attention.layer_norm_rms_epsilon", file)),
+        rope_theta=_positive(metadata, "llama.rope.freq_base", file),
+        norm_epsilon=_positive(metadata, "llama.attention.layer_norm_rms_epsilon", file),
         max_positions=_count(metadata, "llama.context_length", file),
-        bos_id=int(metadata.get("tokenizer.ggml.bos_token_id", eos_id)),
+        bos_id=_token_id(metadata, "tokenizer.ggml.bos_token_id", file, default=eos_id),
         eos_id=eos_id,
-        pad_id=int(metadata.get("tokenizer.ggml.padding_token_id", eos_id)),
+        pad_id=_token_id(metadata, "tokenizer.ggml.padding_token_id", file, default=eos_id),
     )
 
 
@@ -54,15 +54,18 @@ def read_tokenizer(metadata: Mapping[str, Any], architecture: Architecture, file
             f"{file} has a tokenizer of model {kind[0]!r} and pre-tokenizer {kind[1]!r}, wanted 'gpt2' and 'smollm': "
             "give a GGUF made from SmolLM2 by a current llama.cpp"
         )
-    tokens = tuple(_wanted(metadata, "tokenizer.ggml.tokens", file))
-    types = _wanted(metadata, "tokenizer.ggml.token_type", file)
+    tokens = tuple(_list(metadata, "tokenizer.ggml.tokens", str, file))
+    types = _list(metadata, "tokenizer.ggml.token_type", int, file)
     added = tuple(
         AddedToken(index, tokens[index], kind == _CONTROL)
         for index, kind in enumerate(types[: len(tokens)])
         if kind in (_CONTROL, _USER_DEFINED)
     )
-    merges = tuple(_wanted(metadata, "tokenizer.ggml.merges", file))
-    unknown = int(metadata.get("tokenizer.ggml.unknown_token_id", architecture.eos_id))
+    merges = tuple(_list(metadata, "tokenizer.ggml.merges", str, file))
+    unknown = _token_id(metadata, "tokenizer.ggml.unknown_token_id", file, default=architecture.eos_id)
+    template = metadata.get("tokenizer.chat_template")
+    if not isinstance(template, str | None):
+        raise _odd("tokenizer.chat_template", template, "a text", file)
     require_whole(file, tokens, merges, architecture)
     return Tokenizer(
         tokens=tokens,
@@ -72,9 +75,9 @@ def read_tokenizer(metadata: Mapping[str, Any], architecture: Architecture, file
             "bos_token": tokens[architecture.bos_id],
             "eos_token": tokens[architecture.eos_id],
             "pad_token": tokens[architecture.pad_id],
-            "unk_token": tokens[unknown] if unknown < len(tokens) else tokens[architecture.eos_id],
+            "unk_token": tokens[unknown] if 0 <= unknown < len(tokens) else tokens[architecture.eos_id],
         },
-        chat_template=metadata.get("tokenizer.chat_template"),
+        chat_template=template,
         max_length=architecture.max_positions,
     )
 
@@ -88,11 +91,34 @@ def _wanted(metadata: Mapping[str, Any], key: str, file: str) -> Any:
 
 def _count(metadata: Mapping[str, Any], key: str, file: str, default: int | None = None) -> int:
     value = _wanted(metadata, key, file) if default is None else metadata.get(key, default)
-    if not isinstance(value, int) or value < 1:
-        raise InputError(f"{file} has {key} {value!r}, wanted a positive integer: give a GGUF of SmolLM2")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _odd(key, value, "a positive integer", file)
     return value
 
 
-def _shortest(value: float) -> float:
+def _token_id(metadata: Mapping[str, Any], key: str, file: str, default: int | None = None) -> int:
+    value = _wanted(metadata, key, file) if default is None else metadata.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _odd(key, value, "a token's id", file)
+    return value
+
+
+def _list(metadata: Mapping[str, Any], key: str, kind: type, file: str) -> list[Any]:
+    """A list whose every value is of that kind: GGUF has arrays of one kind only, so the first speaks for all."""
+    value = _wanted(metadata, key, file)
+    if not isinstance(value, list) or (value and not isinstance(value[0], kind)):
+        shown = f"[{value[0]!r}, ...]" if isinstance(value, list) else value
+        raise _odd(key, shown, f"a list of {kind.__name__}", file)
+    return value
+
+
+def _positive(metadata: Mapping[str, Any], key: str, file: str) -> float:
     """The shortest decimal that is the same float32: GGUF stores 1e-05 as 9.999999747378752e-06."""
+    value = _wanted(metadata, key, file)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
+        raise _odd(key, value, "a positive number", file)
     return float(str(np.float32(value)))
+
+
+def _odd(key: str, value: object, wanted: str, file: str) -> InputError:
+    return InputError(f"{file} has {key} {value!r}, wanted {wanted}: give a GGUF of SmolLM2")

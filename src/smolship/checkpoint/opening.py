@@ -5,14 +5,11 @@ from pathlib import Path
 
 from smolship.checkpoint.checkpoint import Checkpoint
 from smolship.checkpoint.embedded import EMBEDDED, open_embedded
-from smolship.checkpoint.folder import open_folder
+from smolship.checkpoint.folder import PICKLES, open_folder
 from smolship.checkpoint.gguf_file import open_gguf
 from smolship.checkpoint.hub import open_hub
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
-
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-"""Suffixes of files that run code when they are loaded."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED = (
@@ -32,7 +29,10 @@ def open_checkpoint(spec: str, *, revision: str | None = None, progress: Progres
         return open_embedded(progress)
     if not spec.strip():
         raise InputError(f"the checkpoint's name is empty: {_WANTED}")
-    path = Path(spec).expanduser()
+    try:
+        path = Path(spec).expanduser()
+    except RuntimeError as error:  # ~name of nobody here
+        raise InputError(f"{spec!r} names the home of a user who is not known here: {_WANTED}") from error
     if path.exists():
         _refuse_revision(spec, revision)
         return _open_path(path, progress)

@@ -29,10 +29,10 @@ def read_tokenizer_folder(folder: Path, architecture: Architecture) -> Tokenizer
     path = folder / "tokenizer.json"
     definition = read_object(path)
     settings = read_object(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
-    _require_pipeline(path, definition)
     try:
+        _require_pipeline(path, definition)
         tokens, merges, added = _contents(definition)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is not a tokenizer of the tokenizers library ({error!r}): fetch it again") from error
     require_whole(str(path), tokens, merges, architecture)
     unknown = settings.get("unk_token")
@@ -100,11 +100,14 @@ def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
     """The chat template: its own file, as newer transformers write it, or the entry of `tokenizer_config.json`."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{file} is not UTF-8 text (byte {error.start}): fetch the file again") from error
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named ones: the one for plain conversations
-        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
+        entries = [entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"]
+        template = entries[-1].get("template") if entries else None
     if template is not None and not isinstance(template, str):
         raise InputError(f"{folder}/tokenizer_config.json has a chat_template that is no text: repair it")
     return template

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import groupby
+from math import prod
 from pathlib import Path
 
 from smolship.artefact import Artefact, TensorRecord
@@ -33,14 +34,7 @@ def shares(coverage: tuple[TensorRecord, ...]) -> list[GridShare]:
 
 
 def _share(grid: str, lines: list[TensorRecord]) -> GridShare:
-    sizes = [_count(line) for line in lines]
+    sizes = [prod(line.shape) for line in lines]
     bits = sum(size * line.bits_per_weight for size, line in zip(sizes, lines, strict=True)) / sum(sizes)
     worst = max(lines, key=lambda line: line.relative_error)
     return GridShare(grid, len(lines), sum(sizes), bits, worst.tensor, worst.relative_error)
-
-
-def _count(line: TensorRecord) -> int:
-    total = 1
-    for extent in line.shape:
-        total *= extent
-    return total
