@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -33,24 +34,28 @@ class Format:
     extra: str
     """the extra of this package that installs what the format needs"""
     needs: tuple[str, ...]
-    """the modules that the extra brings"""
+    """the modules that packing imports; the extra brings them, and gguf comes with smolship itself"""
     distributions: tuple[str, ...]
     """the packages whose versions decide the bytes of the files"""
 
-    def versions(self) -> dict[str, str]:
-        """The installed version of each of `distributions`."""
-        return {name: version(name) for name in self.distributions}
-
-    def load(self) -> FormatModule:
-        """Import the format's module; `InputError` names the extra that is missing."""
-        from importlib.util import find_spec
-
+    def require(self) -> None:
+        """`InputError` names what is missing of `needs` and `distributions`, and the extra that brings it."""
         missing = [name for name in self.needs if find_spec(name) is None]
+        missing += [name for name in self.distributions if name.replace("-", "_") not in missing and not _there(name)]
         if missing:
             raise InputError(
                 f"{self.title} files need {', '.join(missing)}, which is not installed here: "
                 f"pip install 'smolship[{self.extra}]'"
             )
+
+    def versions(self) -> dict[str, str]:
+        """The installed version of each of `distributions`; `InputError` as `require`."""
+        self.require()
+        return {name: version(name) for name in self.distributions}
+
+    def load(self) -> FormatModule:
+        """Import the format's module; `InputError` as `require`."""
+        self.require()
         with quiet():  # torchao, imported by ExecuTorch, prints what it could not load
             return cast(FormatModule, import_module(self.module))
 
@@ -58,15 +63,15 @@ class Format:
 FORMATS: dict[str, Format] = {
     fmt.name: fmt
     for fmt in (
-        Format("gguf", "GGUF", "model.gguf", "smolship.export.gguf", "gguf", ("gguf",), ("gguf",)),
+        Format("gguf", "GGUF", "model.gguf", "smolship.export.gguf", "gguf", ("gguf",), ("gguf", "numpy")),
         Format(
             "onnx",
             "ONNX",
             "model.onnx",
             "smolship.export.onnx",
             "onnx",
-            ("onnx", "onnxruntime", "optimum"),
-            ("onnx", "optimum", "optimum-onnx", "torch", "transformers"),
+            ("onnx", "onnx_ir", "optimum", "torch", "transformers"),
+            ("numpy", "onnx", "onnx-ir", "optimum", "optimum-onnx", "torch", "transformers"),
         ),
         Format(
             "executorch",
@@ -74,8 +79,8 @@ FORMATS: dict[str, Format] = {
             "model.pte",
             "smolship.export.executorch",
             "executorch",
-            ("executorch", "torchao"),
-            ("executorch", "torch", "torchao"),
+            ("executorch", "flatbuffers", "torch", "torchao"),
+            ("executorch", "flatbuffers", "numpy", "torch", "torchao"),
         ),
     )
 }
@@ -86,3 +91,11 @@ def format_named(name: str) -> Format:
     if name not in FORMATS:
         raise unknown_name("format", name, list(FORMATS))
     return FORMATS[name]
+
+
+def _there(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True

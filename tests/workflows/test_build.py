@@ -45,7 +45,7 @@ def test_the_manifest_says_where_it_came_from_and_covers_every_tensor(
     assert manifest.source.sha256 == tiny_checkpoint.source.sha256
     assert manifest.source.instruct
     assert {line.tensor: line.shape for line in manifest.coverage} == tiny_checkpoint.architecture.shapes()
-    assert manifest.versions.keys() == {"smolship", "gguf"}
+    assert manifest.versions.keys() == {"smolship", "gguf", "numpy"}
 
 
 def test_a_second_build_keeps_what_is_whole(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
