@@ -20,14 +20,16 @@ def check_grid(name: str, blocks: Blocks) -> None:
                 f"{name}: rows of {columns} weights with {groups} scales; XNNPACK's 4-bit weights need groups of "
                 f"{_GROUP} that divide a row: choose a recipe with 8 bits for this tensor"
             )
-        if not (blocks.scales > 0).all():
-            raise InputError(f"{name}: XNNPACK refuses scales that are not positive: round it on the grid {INT4_GROUP}")
     elif blocks.grid == INT8_ROW:
         if groups != 1:
             raise InputError(f"{name}: {groups} scales a row, and XNNPACK's 8-bit weights have one: use {INT8_ROW}")
     else:
         raise InputError(
             f"{name}: the grid {blocks.grid} cannot go into an ExecuTorch file, which takes {INT4_GROUP} and {INT8_ROW}"
+        )
+    if not ((blocks.scales >= np.finfo(np.float32).tiny) & np.isfinite(blocks.scales)).all():
+        raise InputError(
+            f"{name}: XNNPACK refuses scales that are not positive and normal: round it on the grid {blocks.grid}"
         )
 
 

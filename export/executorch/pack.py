@@ -28,7 +28,7 @@ def pack(
 
         architecture = model.checkpoint.architecture
         chunk = min(PROMPT_CHUNK, context)
-        stored = {n: stored_tensor(n, model.blocks(n, "executorch")) for n in _matrices(architecture)}
+        stored = {n: stored_tensor(n, model.blocks(n, "executorch")) for n in model.matrices()}
         decoder = Decoder(model, context, custom_sdpa=custom_sdpa)
         advance(8.0)
         program = lower.trace(decoder, chunk)
@@ -43,10 +43,6 @@ def pack(
         advance(8.0)
     for name, content in model.checkpoint.tokenizer.files().items():
         (folder / name).write_bytes(content)
-
-
-def _matrices(architecture: Architecture) -> list[str]:
-    return [name for name, shape in architecture.shapes().items() if len(shape) == 2]
 
 
 def _metadata(architecture: Architecture, context: int, chunk: int, custom_sdpa: bool) -> dict[str, Any]:

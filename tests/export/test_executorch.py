@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tiny import SPECIALS, write_tiny_checkpoint
+from tiny import SPECIALS, tiny_config, tiny_weights, write_safetensors, write_tiny_checkpoint
 
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.checkpoint.architecture import EMBEDDING
@@ -20,6 +20,7 @@ from smolship.runtime_checks.probe.backend_executorch import Backend
 
 CONTEXT = PROMPT_CHUNK + 32
 TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, 320, CONTEXT)]
+ZERO_ROW = TOKENS[7]
 
 Built = tuple[QuantizedModel, Path]
 
@@ -40,9 +41,21 @@ def shallow(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def mixed(build: Callable[..., Built], tiny_checkpoint: Checkpoint) -> Built:
-    """Two layers in 4 bits, embedding and head in 8: both kernels of the delegate, the 8-bit embedding."""
-    return build(tiny_checkpoint, "q4-e8")
+def tiny_checkpoint_with_a_zero_row(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    folder = write_tiny_checkpoint(tmp_path_factory.mktemp("zero") / "row")
+    weights = tiny_weights(tiny_config())
+    weights[EMBEDDING][ZERO_ROW] = 0
+    write_safetensors(folder / "model.safetensors", weights)
+    return open_checkpoint(str(folder))
+
+
+@pytest.fixture(scope="module")
+def mixed(build: Callable[..., Built], tiny_checkpoint_with_a_zero_row: Checkpoint) -> Built:
+    """Two layers in 4 bits, embedding and head in 8: both kernels of the delegate, the 8-bit embedding.
+
+    One row of the embedding is zero, like that of a token nobody trained: XNNPACK refuses a scale of zero.
+    """
+    return build(tiny_checkpoint_with_a_zero_row, "q4-e8")
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +206,15 @@ def test_a_grid_without_a_kernel_is_refused_by_name(grid: str, groups: int, comp
     blocks = Blocks(np.zeros((4, 96), np.int8), np.ones((4, groups), np.float32), grid)
     with pytest.raises(InputError, match=f"^model.layers.0.mlp.up_proj.weight: .*{complaint}"):
         check_grid("model.layers.0.mlp.up_proj.weight", blocks)
+
+
+@pytest.mark.parametrize("grid", ["int4-b32", "int8-row"])
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1e-40, np.inf, np.nan])
+def test_a_scale_that_xnnpack_refuses_is_refused_by_name(grid: str, scale: float) -> None:
+    scales = np.ones((4, 3 if grid == "int4-b32" else 1), np.float32)
+    scales[2] = scale
+    with pytest.raises(InputError, match=r"^model\.norm: XNNPACK refuses scales that are not positive and normal"):
+        check_grid("model.norm", Blocks(np.zeros((4, 96), np.int8), scales, grid))
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:

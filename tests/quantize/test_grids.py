@@ -35,6 +35,11 @@ def test_a_scale_too_small_becomes_the_smallest_normal_one(value: float) -> None
     assert round_scale(np.array([value], np.float32), ScaleFormat.BFLOAT16_IN_FLOAT16)[0] == 2.0**-14
 
 
+@pytest.mark.parametrize("value", [0.0, 1e-40, 1e-30, -1.0])
+def test_a_float32_scale_is_positive_and_normal(value: float) -> None:
+    assert round_scale(np.array([value], np.float32), ScaleFormat.FLOAT32)[0] == 2.0**-60
+
+
 def test_codes_are_the_nearest_and_clipped() -> None:
     grid = grid_named("int4-b32")
     groups = np.array([[-100.0, -8.4, 0.5, 1.5, 2.6, 7.4, 100.0]], np.float32)

@@ -131,6 +131,15 @@ def test_a_zero_block_gets_codes_of_zero_and_the_smallest_scale() -> None:
     assert (blocks.scales == 2.0**-14).all()
 
 
+def test_a_zero_row_gets_codes_of_zero_and_a_positive_scale() -> None:
+    weight = weights("normal")
+    weight[5] = 0
+    blocks = NearestRounding().round("w", weight, grid_named("int8-row"))
+    assert not blocks.codes[5].any()
+    assert (blocks.scales >= 2.0**-60).all()
+    assert not blocks.dequantize()[5].any()
+
+
 def test_weights_on_the_shared_grid_are_kept_exactly() -> None:
     weight = weights("on a grid")
     assert np.array_equal(NearestRounding().round("w", weight, grid_named("int4-b32")).dequantize(), weight)
