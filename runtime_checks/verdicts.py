@@ -41,7 +41,9 @@ def judge(measurements: Measurements, target: Target) -> tuple[Verdict, ...]:
     Speed and memory of a target other than `host` are not measured here, whatever this machine showed.
     """
     subject = measurements.subject
-    budgets = target.budgets_for(format=subject.format, recipe=subject.recipe, parameters=subject.parameters)
+    budgets = target.budgets_for(
+        format=subject.format, recipe=subject.recipe, parameters=subject.parameters, context=subject.context
+    )
     named = {budget.metric for budget in budgets}
     required = [budget for budget in ALWAYS if budget.metric not in named]
     return tuple(

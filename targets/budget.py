@@ -28,6 +28,8 @@ class Budget(BaseModel):
     format: Literal["gguf", "onnx", "executorch"] | None = None
     max_parameters: int | None = Field(default=None, gt=0)
     """only models of at most so many weights: a size that suits the smallest cannot suit the largest"""
+    max_context: int | None = Field(default=None, gt=0)
+    """only artefacts made for at most so many tokens: the KV cache's memory grows with them"""
 
     @field_validator("metric")
     @classmethod
@@ -62,12 +64,20 @@ class Budget(BaseModel):
             )
         return quantity.value
 
-    def applies_to(self, *, format: str, recipe: str, parameters: int) -> bool:  # noqa: A002 - the word of the table
+    def applies_to(
+        self,
+        *,
+        format: str,  # noqa: A002 - the word of the table
+        recipe: str,
+        parameters: int,
+        context: int,
+    ) -> bool:
         """Whether an artefact is one that this budget is for."""
         return (
             self.format in (None, format)
             and self.recipe in (None, recipe)
             and (self.max_parameters is None or parameters <= self.max_parameters)
+            and (self.max_context is None or context <= self.max_context)
         )
 
     def holds(self, value: float) -> bool:

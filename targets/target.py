@@ -31,11 +31,6 @@ class Fact(BaseModel):
             raise ValueError(str(error)) from error
         return text
 
-    @property
-    def amount(self) -> float:
-        """In the base unit of its dimension."""
-        return parse_quantity(self.value).value
-
 
 class Device(BaseModel):
     """What a device is and gives an app; a fact nobody published is absent."""
@@ -76,12 +71,19 @@ class Target(BaseModel):
                 "take another --format or --target"
             )
 
-    def budgets_for(self, *, format: str, recipe: str, parameters: int) -> tuple[Budget, ...]:  # noqa: A002 - table's word
+    def budgets_for(
+        self,
+        *,
+        format: str,  # noqa: A002 - the word of the table
+        recipe: str,
+        parameters: int,
+        context: int,
+    ) -> tuple[Budget, ...]:
         """The budgets that an artefact is held against; of two on one metric, the one named later in the file."""
         chosen = {
             budget.metric: budget
             for budget in self.budget
-            if budget.applies_to(format=format, recipe=recipe, parameters=parameters)
+            if budget.applies_to(format=format, recipe=recipe, parameters=parameters, context=context)
         }
         return tuple(chosen.values())
 
@@ -95,19 +97,29 @@ def target_names() -> list[str]:
 def load_target(name_or_path: str) -> Target:
     """A profile by its name, or a file of your own by its path (ending in `.toml`).
 
-    `InputError` lists the known names, or names the file, the line and the key that is wrong.
+    `InputError` lists the known names, says why a file cannot be read, or names the line and the key that is wrong.
     """
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
-        if not path.is_file():
-            raise InputError(
-                f"no target file {name_or_path}: give an existing .toml file or one of {', '.join(target_names())}"
-            )
-        return parse_target(path.read_text(encoding="utf-8"), path.name)
+        return parse_target(_read(path), path.name)
     if name_or_path not in target_names():
         raise unknown_name("target", name_or_path, target_names())
     entry = files("smolship.targets") / "profiles" / f"{name_or_path}.toml"
     return parse_target(entry.read_text(encoding="utf-8"), entry.name)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        known = ", ".join(target_names())
+        raise InputError(f"no target file {path}: give an existing .toml file or one of {known}") from error
+    except OSError as error:
+        raise InputError(f"target file {path} cannot be read ({error.strerror}): give a readable one") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"target file {path} is not UTF-8 text ({error}): save it as UTF-8, as TOML has to be"
+        ) from error
 
 
 def parse_target(text: str, file: str) -> Target:
@@ -119,7 +131,7 @@ def parse_target(text: str, file: str) -> Target:
     except ValidationError as error:
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")  # a misspelt key first of all
         where = first["loc"]
-        key = ".".join(str(part) for part in where)
+        key = "".join(f" {part + 1}" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
         wrong = {"extra_forbidden": "no such key", "missing": "this key is missing"}.get(first["type"])
         message = wrong or first["msg"].removeprefix("Value error, ")
         raise InputError(f"{file}, line {line_of(text, where)}, {key}: {message}") from error
@@ -139,6 +151,6 @@ def line_of(text: str, where: tuple[int | str, ...]) -> int:
         end = next((i for i in range(at + 1, len(lines)) if lines[i].lstrip().startswith("[")), len(lines))
         found = [i for i, line in enumerate(lines) if header.match(line)] if place == 0 else []
         found = found or [i for i in range(at, end) if entry.match(lines[i])]
-        if index < len(found):
-            at = found[index]
+        if found:
+            at = found[min(index, len(found) - 1)]  # a list's entries may share a line
     return at + 1

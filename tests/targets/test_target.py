@@ -31,6 +31,12 @@ recipe = "q4"
 format = "gguf"
 max_parameters = 200_000_000
 source = "a wish"
+
+[[budget]]
+metric = "peak_memory"
+limit = "<= 350 MB"
+max_context = 2048
+source = "a wish"
 """
 
 
@@ -46,28 +52,43 @@ def test_shipped_profile_is_whole(name: str) -> None:
 def test_every_number_of_a_shipped_device_has_a_source(name: str) -> None:
     device = load_target(name).device
     for fact in (device.memory, device.memory_for_app, device.bandwidth, device.storage_limit):
-        assert fact is None or (fact.amount > 0 and fact.source)
+        assert fact is None or (parse_quantity(fact.value).value > 0 and fact.source)
 
 
 def test_a_file_of_your_own_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD)
     target = load_target(str(path))
-    assert [str(budget) for budget in target.budget] == [">= 20.0 tok/s", "<= 95.0 MB"]
+    assert [str(budget) for budget in target.budget] == [">= 20.0 tok/s", "<= 95.0 MB", "<= 350.0 MB"]
     assert target.device.memory is not None
-    assert target.device.memory.amount == 8e9
+    assert target.device.memory.value == "8 GB"
 
 
-def test_budgets_are_chosen_by_recipe_format_and_size() -> None:
+def test_budgets_are_chosen_by_recipe_format_size_and_context() -> None:
     target = parse_target(GOOD, "mine.toml")
 
-    def names(recipe: str, fmt: str, parameters: int) -> list[str]:
-        return [each.metric for each in target.budgets_for(format=fmt, recipe=recipe, parameters=parameters)]
+    def names(recipe: str, fmt: str, parameters: int, context: int = 8192) -> list[str]:
+        chosen = target.budgets_for(format=fmt, recipe=recipe, parameters=parameters, context=context)
+        return [each.metric for each in chosen]
 
     assert names("q4", "gguf", 135_000_000) == ["decode", "model_size"]
     assert names("q8", "gguf", 135_000_000) == ["decode"]
     assert names("q4", "onnx", 135_000_000) == ["decode"]
     assert names("q4", "gguf", 1_700_000_000) == ["decode"]
+    assert names("q8", "gguf", 135_000_000, 2048) == ["decode", "peak_memory"]
+    assert names("q8", "gguf", 135_000_000, 2049) == ["decode"]
+
+
+@pytest.mark.parametrize("fmt", ["gguf", "onnx", "executorch"])
+def test_the_hosts_memory_is_judged_at_the_context_it_was_stated_for(fmt: str) -> None:
+    target = load_target("host")
+
+    def metrics(context: int) -> set[str]:
+        chosen = target.budgets_for(format=fmt, recipe="q8", parameters=135_000_000, context=context)
+        return {each.metric for each in chosen}
+
+    assert metrics(2048) - metrics(8192) == {"peak_memory"}
+    assert metrics(8192) >= {"decode", "top1", "answers"}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +100,10 @@ def test_budgets_are_chosen_by_recipe_format_and_size() -> None:
         ('limit = ">= 20 tok/s"', 'limit = "20 tok/s"', 9, "is no limit"),
         ('limit = ">= 20 tok/s"', 'limt = ">= 20 tok/s"', 11, "no such key"),
         ('metric = "decode"', 'metric = "speed"', 10, "unknown metric 'speed'"),
+        ('format = "gguf"', 'format = "tflite"', 18, "budget 2.format: "),
         ('format = "gguf"', 'format = "tflite"', 18, "'gguf', 'onnx' or 'executorch'"),
+        ("max_context = 2048", "max_context = 0", 25, "budget 3.max_context: "),
+        ('runtimes = ["gguf"]', 'runtimes = ["gguf", "tflite"]', 6, "device.runtimes 2: "),
         ('value = "8 GB"', 'value = "8"', 7, "has no unit"),
         ('memory = {', 'memmory = {', 7, "no such key"),
         ('source = "its box"', 'source = ""', 7, "at least 1 character"),
@@ -97,6 +121,17 @@ def test_a_wrong_file_is_named_with_line_and_key(old: str, new: str, line: int, 
 def test_what_is_not_toml_is_an_input_error() -> None:
     with pytest.raises(InputError, match=r"mine\.toml is not TOML: .*line 2"):
         parse_target('name = "mine"\ntitle = mine\n', "mine.toml")
+
+
+def test_a_file_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(GOOD.replace("My board", "Mein Gerät").encode("latin-1"))
+    with pytest.raises(InputError, match=r"mine\.toml is not UTF-8 text .*save it as UTF-8"):
+        load_target(str(path))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"mine\.toml cannot be read \(Is a directory\)"):
+        load_target(str(path))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
