@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 
 
-def _cpu() -> tuple[str, list[str]]:
-    """The processor's name and its feature flags, from /proc/cpuinfo (x86 `flags`, Arm `Features`)."""
+def processor() -> tuple[str, list[str]]:
+    """The processor's name (the machine's kind, if it has none) and its feature flags, sorted, from /proc/cpuinfo."""
     name, features = platform.machine(), set[str]()
     listing = Path("/proc/cpuinfo")
     text = listing.read_text(encoding="utf-8", errors="replace") if listing.exists() else ""
     for line in text.splitlines():
         key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model"):
+        if key.strip() in ("model name", "Model") and value.strip():  # Arm boards have a Model alone
             name = value.strip()
-        elif key.strip() in ("flags", "Features"):
+        elif key.strip() in ("flags", "Features"):  # x86, Arm
             features.update(value.split())
     return name, sorted(features)
 
@@ -34,7 +34,7 @@ def _memory() -> dict[str, int]:
 
 def facts() -> dict[str, object]:
     """The machine's processor, features, cores, memory, kernel, C library, Python, and load average (1, 5, 15 min)."""
-    cpu, features = _cpu()
+    cpu, features = processor()
     memory = _memory()
     return {
         "cpu": cpu,
