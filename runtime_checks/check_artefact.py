@@ -20,6 +20,9 @@ from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Local, Transport
 
+LEAST_SECONDS = 1800.0
+LEAST_PARAMETERS = 200_000_000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,10 +31,20 @@ class Settings:
     threads: int
     repeats: int = 5
     """of every speed, after a warm-up"""
-    timeout: float = 1800.0
-    """seconds for the whole probe of one artefact"""
+    timeout: float | None = None
+    """seconds for the whole probe of one artefact; `None`: as `seconds_for` has it"""
     python: str = sys.executable
     """the interpreter that has the runtime, where the probe runs"""
+
+    def seconds_for(self, parameters: int) -> float:
+        """The time that a model of so many weights is given: `timeout`, or else half an hour up to 200 million weights.
+
+        Above, it grows with the weights, as the work of a token does: 1.7 billion have 4 hours and a quarter. It is
+        there to end what hangs, not to hurry what is slow.
+        """
+        if self.timeout is not None:
+            return self.timeout
+        return LEAST_SECONDS * max(1.0, parameters / LEAST_PARAMETERS)
 
 
 def check_artefact(
@@ -45,9 +58,9 @@ def check_artefact(
 ) -> Measurements:
     """Measure an artefact on its own runtime, in a process of its own, on this machine or where `transport` leads.
 
-    `checkpoint` is the one it was made from. A runtime that crashes, refuses the file or takes too long is a result:
-    `Measurements.failure` says how, and what was measured before stays. `RuntimeFailure` only if the probe itself does
-    not keep to its protocol; `InputError` if the runtime is not installed.
+    `checkpoint` is the one it was made from. A runtime that crashes, refuses the file, takes too long or computes what
+    is not finite is a result: `Measurements.failure` says how, and what was measured before stays. `RuntimeFailure`
+    only if the probe itself does not keep to its protocol; `InputError` if the runtime is not installed.
     """
     manifest, tokenizer = artefact.manifest, checkpoint.tokenizer
     if transport is None:
@@ -62,6 +75,8 @@ def check_artefact(
         windows=reference.windows,
         tokenizer=tokenizer,
     )
+    subject = subject_of(artefact)
+    timeout = settings.seconds_for(subject.parameters)
     title = f"Checking {manifest.recipe} {manifest.format}"
     with (
         _place(transport) as there,
@@ -69,10 +84,9 @@ def check_artefact(
     ):
         stage(there, artefact.folder, job)
         collector = Collector(asked, tokenizer, reference, there, _shipped_template(artefact.folder), advance)
-        failure = run_probe(there, collector, timeout=settings.timeout, python=settings.python)
-    return Measurements(
-        subject=subject_of(artefact), reference=reference.described, failure=failure, **collector.fields
-    )
+        ended = run_probe(there, collector, timeout=timeout, python=settings.python)
+    failure = collector.failure or ended
+    return Measurements(subject=subject, reference=reference.described, failure=failure, **collector.fields)
 
 
 def subject_of(artefact: Artefact) -> Subject:

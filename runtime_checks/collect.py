@@ -14,14 +14,21 @@ from smolship.errors import RuntimeFailure
 from smolship.progress import Advance
 from smolship.runtime_checks.fidelity import Accumulator
 from smolship.runtime_checks.job import Asked
-from smolship.runtime_checks.measurements import Agreement, Answer, Host, PeakMemory, Resident, Speed
+from smolship.runtime_checks.measurements import Agreement, Answer, Failure, Host, PeakMemory, Resident, Speed
 from smolship.runtime_checks.run_probe import Record
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Transport
 
+SHOWN = 60
+"""characters of a wrongly decoded text that are told"""
+
 
 class Collector:
-    """Takes records as they come; `fields` are those of `Measurements` that are known so far."""
+    """Takes records as they come.
+
+    `fields` are those of `Measurements` that are known so far; `failure` says what in the records makes the file
+    unfit, where the probe itself had nothing to complain of.
+    """
 
     def __init__(
         self,
@@ -34,6 +41,7 @@ class Collector:
     ) -> None:
         """`template`: the chat template in the artefact's own tokenizer files; a runtime may read another."""
         self.fields: dict[str, Any] = {"prefill": {}, "answers": (), "text": reference.windows.text}
+        self.failure: Failure | None = None
         self._asked, self._tokenizer, self._reference = asked, tokenizer, reference
         self._transport, self._template, self._advance = transport, template, advance
         self._fidelity = Accumulator()
@@ -87,9 +95,11 @@ class Collector:
 
     def tokenized(self, record: Record) -> None:
         ids = [tuple(each) for each in record["ids"]]
+        decoded = [bytes.fromhex(each) for each in record["bytes"]]
         if record["name"] == "texts":
             same = [mine == theirs for mine, theirs in zip(ids, self._asked.text_ids, strict=True)]
-            self.fields["tokenizer"] = _agreement(same, self._asked.texts)
+            wrong = self._wrongly_decoded(ids, decoded, self._asked.texts)
+            self.fields["tokenizer"] = _agreement(same, wrong, [repr(text) for text in self._asked.texts])
         elif self._asked.conversations:
             rendered = [self._render(list(each.messages)) for each in self._asked.conversations]
             pairs = zip(
@@ -98,11 +108,13 @@ class Collector:
                 strict=True,
             )
             self.fields["chat_template"] = _agreement(
-                [mine == theirs for mine, theirs in pairs], [each.name for each in self._asked.conversations]
+                [mine == theirs for mine, theirs in pairs],
+                self._wrongly_decoded(ids, decoded, self._asked.rendered),
+                [each.name for each in self._asked.conversations],
             )
 
     def logits(self, record: Record) -> None:
-        """One window: fetched, held against the reference, removed."""
+        """One window: fetched, held against the reference, removed; what is not finite is the file's failure."""
         index, shape = record["window"], tuple(record["shape"])
         tokens, expected = self._reference.windows.tokens[index], self._reference.log_probabilities[index]
         if record["dtype"] != "<f4" or shape != expected.shape or record["file"] != f"window-{index}.f32":
@@ -111,12 +123,14 @@ class Collector:
             path = Path(folder) / "logits"
             self._transport.get(record["file"], path)
             found: NDArray[np.float32] = np.memmap(path, np.float32, "r", shape=shape)
-            if not np.isfinite(found).all():
-                raise RuntimeFailure(f"the runtime gave logits that are not finite, in window {index}")
-            self._fidelity.add(list(tokens), expected, found)
+            if self.failure is None and not np.isfinite(found).all():
+                message = f"the runtime gave logits that are not finite, in window {index + 1}"
+                self.failure = Failure(stage="windows", message=message)
+            if self.failure is None:
+                self._fidelity.add(list(tokens), expected, found)
             del found
         self._advance(1)
-        if index + 1 == len(self._reference.windows.tokens):
+        if self.failure is None and index + 1 == len(self._reference.windows.tokens):
             self.fields["fidelity"] = self._fidelity.result()
 
     def progress(self, record: Record) -> None:
@@ -129,6 +143,15 @@ class Collector:
     def done(self, record: Record) -> None:
         known = self.fields["host"].model_dump()
         self.fields["host"] = Host(**known | {"load_average_after": record["load_average"]})
+
+    def _wrongly_decoded(
+        self, ids: list[tuple[int, ...]], decoded: list[bytes], texts: Sequence[str]
+    ) -> list[bytes | None]:
+        """What the runtime made of each text's ids if it is not the text; texts with bytes no token has are let off."""
+        return [
+            found if found != text.encode() and self._tokenizer.decode(each) == text else None
+            for each, found, text in zip(ids, decoded, texts, strict=True)
+        ]
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         """A conversation by the artefact's own template."""
@@ -152,6 +175,19 @@ _TAKERS: dict[str, Callable[[Collector, Record], None]] = {
 }
 
 
-def _agreement(same: list[bool], names: Sequence[str]) -> Agreement:
-    different = next((name for name, equal in zip(names, same, strict=True) if not equal), None)
-    return Agreement(compared=len(same), identical=sum(same), first_difference=different)
+def _agreement(same: list[bool], wrong: list[bytes | None], names: Sequence[str]) -> Agreement:
+    """`same`: whether the ids are the reference's; `wrong`: what they decode to, if that is not the text again."""
+    differences = [
+        _difference(name, equal, decoded)
+        for name, equal, decoded in zip(names, same, wrong, strict=True)
+        if not equal or decoded is not None
+    ]
+    first = differences[0] if differences else None
+    return Agreement(compared=len(same), identical=len(same) - len(differences), first_difference=first)
+
+
+def _difference(name: str, same_ids: bool, decoded: bytes | None) -> str:
+    if not same_ids or decoded is None:
+        return name
+    text = decoded.decode("utf-8", "replace")
+    return f"{name}, of which decoding makes {text[:SHOWN]!r}{'…' if len(text) > SHOWN else ''}"

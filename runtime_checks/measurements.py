@@ -129,12 +129,12 @@ class Fidelity(_Record):
 
 
 class Agreement(_Record):
-    """How many texts the runtime's tokenizer gives the reference tokenizer's ids."""
+    """How many texts the runtime's tokenizer gives the reference tokenizer's ids, and from them the text again."""
 
     compared: int
     identical: int
     first_difference: str | None = None
-    """the first text that differs"""
+    """the first text that differs; if it is only decoding that does, with what it makes of the text"""
 
 
 class Answer(_Record):

@@ -152,7 +152,18 @@ def _row(checked: Checked) -> dict[str, Any]:
         "outcome": checked.outcome,
         "checked": checked,
         "figures": _figures(measurements, found),
+        "differences": _differences(measurements),
     }
+
+
+def _differences(measurements: Measurements) -> list[tuple[str, str]]:
+    """Where the artefact's tokenizer or chat template first parts from the reference's, if it does."""
+    agreements = (("tokenizer", measurements.tokenizer), ("chat_template", measurements.chat_template))
+    return [
+        (METRICS[name].title, found.first_difference)
+        for name, found in agreements
+        if found is not None and found.first_difference is not None
+    ]
 
 
 def _figures(measurements: Measurements, found: dict[str, float | None]) -> list[tuple[str, str]]:

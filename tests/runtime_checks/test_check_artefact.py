@@ -1,13 +1,15 @@
 """A whole check of a tiny artefact on llama.cpp, and every way in which a runtime can fail."""
 
+import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from smolship.artefact import Artefact
@@ -152,6 +154,71 @@ def test_a_corrupt_model_is_a_result(
     assert "llama.cpp refused model.gguf" in found.failure.message
 
 
+def test_logits_that_are_not_finite_are_a_result(
+    copied_artefact: Artefact, tiny_checkpoint: Checkpoint, tiny_reference: ReferenceWindows
+) -> None:
+    from gguf import GGUFReader
+
+    reader = GGUFReader(copied_artefact.model_path, "r+")
+    embedding = next(tensor for tensor in reader.tensors if tensor.name == "token_embd.weight")
+    embedding.data[300, :2] = np.frombuffer(
+        np.float16(np.nan).tobytes(), np.uint8
+    )  # the scale of a token's first block
+    reader.data.flush()
+    found = check_artefact(copied_artefact, tiny_checkpoint, tiny_reference, SETTINGS)
+    assert found.failure is not None
+    assert found.failure.stage == "windows"
+    assert found.failure.message == "the runtime gave logits that are not finite, in window 1"
+    assert found.fidelity is None
+    assert found.decode is not None  # the rest of the job is measured
+    assert found.host is not None
+    assert found.host.load_average_after is not None
+    outcomes = {verdict.metric: verdict.outcome for verdict in judge(found, load_target("host"))}
+    assert (outcomes["top1"], outcomes["tokenizer"]) == ("fail", "pass")
+
+
+class Rewriting(Local):
+    """A device whose runtime decodes one character as another."""
+
+    def run(self, command: Sequence[str], *, on_line: OnLine, timeout: float | None = None) -> Exit:
+        def listen(line: str) -> None:
+            record = json.loads(line)
+            if record["record"] == "tokenized":
+                texts = [bytes.fromhex(each) for each in record["bytes"]]
+                record["bytes"] = [text.replace(b"quick", b"slow").hex() for text in texts]
+            on_line(json.dumps(record))
+
+        return super().run(command, on_line=listen, timeout=timeout)
+
+
+def test_ids_that_decode_to_another_text_are_seen(
+    tmp_path: Path, tiny_artefact: Artefact, tiny_checkpoint: Checkpoint, tiny_reference: ReferenceWindows
+) -> None:
+    place = Rewriting(tmp_path)
+    found = check_artefact(tiny_artefact, tiny_checkpoint, tiny_reference, SETTINGS, transport=place)
+    assert found.tokenizer is not None
+    assert found.tokenizer.identical == found.tokenizer.compared - 1
+    told = "'The quick brown fox jumps over the lazy dog.', of which decoding makes 'The slow brown fox jumps"
+    assert found.tokenizer.first_difference is not None
+    assert found.tokenizer.first_difference.startswith(told)
+    assert found.chat_template is not None
+    assert found.chat_template.first_difference is None
+
+
+@pytest.mark.parametrize(
+    ("timeout", "parameters", "seconds"),
+    [
+        (None, 320, 1800),
+        (None, 134_515_008, 1800),
+        (None, 200_000_000, 1800),
+        (None, 400_000_000, 3600),
+        (7.5, 400_000_000, 7.5),
+    ],
+)
+def test_a_larger_model_has_more_time(timeout: float | None, parameters: int, seconds: float) -> None:
+    assert Settings(threads=1, timeout=timeout).seconds_for(parameters) == seconds
+
+
 def test_another_chat_template_is_seen(
     copied_artefact: Artefact, tiny_checkpoint: Checkpoint, tiny_reference: ReferenceWindows
 ) -> None:
@@ -220,18 +287,22 @@ def test_an_interrupt_leaves_no_process_and_no_files(
         def run(self, command: Sequence[str], *, on_line: OnLine, timeout: float | None = None) -> Exit:
             def listen(line: str) -> None:
                 if '"record": "load"' in line:
+                    seen.extend(_processes_in(place))
                     raise KeyboardInterrupt
                 on_line(line)
 
             return super().run(command, on_line=listen, timeout=timeout)
 
-    place = tmp_path / "place"
+    place, seen = tmp_path / "place", list[int]()
     place.mkdir()
     with pytest.raises(KeyboardInterrupt):
         check_artefact(tiny_artefact, tiny_checkpoint, tiny_reference, SETTINGS, transport=Interrupted(place))
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(place) not in running
+    assert seen  # so that they would have been found
+    deadline = time.monotonic() + 2
+    while _processes_in(place) and time.monotonic() < deadline:
+        time.sleep(0.01)  # those that were killed and not waited for are a moment later
+    assert _processes_in(place) == []
     shutil.rmtree(place)
 
 
@@ -251,6 +322,17 @@ def test_a_text_too_short_is_an_input_error(tiny_checkpoint: Checkpoint, tmp_pat
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InputError, match="cannot be read as UTF-8"):
         windows(tiny_checkpoint.tokenizer, path)
+
+
+def _processes_in(folder: Path) -> list[int]:
+    """The processes that work in a folder: the probe is started in it and its memory's watcher stays there."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has ended meanwhile, or it is another user's
+                if (entry / "cwd").readlink() == folder:
+                    found.append(int(entry.name))
+    return found
 
 
 def _runs(pid: int) -> bool:

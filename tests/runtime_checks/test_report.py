@@ -9,6 +9,7 @@ import pytest
 
 from smolship.runtime_checks.chart import Point, scatter
 from smolship.runtime_checks.measurements import (
+    Agreement,
     Answer,
     Failure,
     Fidelity,
@@ -179,6 +180,15 @@ def test_a_runtime_that_failed_is_shown_with_its_last_words() -> None:
     assert "The runtime failed at load: ended by SIGILL" in page.text
     assert "<last> words" in page.text
     assert "the runtime failed at load: ended by SIGILL" in render(report, "md")
+
+
+def test_the_first_difference_of_a_tokenizer_is_told() -> None:
+    agreement = Agreement(compared=24, identical=23, first_difference="'<b>\\n'")
+    report = report_of([measured().model_copy(update={"tokenizer": agreement})], load_target("host"))
+    assert "Tokenizer agreement, the first difference: '<b>\\n'" in page_of(report).text
+    assert "- q8 gguf, tokenizer agreement, the first difference: `` '<b>\\n' ``\n" in render(report, "md")
+    for kind in ("html", "md"):
+        assert "first difference" not in render(report_of([measured()], load_target("host")), kind)
 
 
 def test_the_three_files_are_written_and_the_record_reads_back(tmp_path: Path) -> None:
