@@ -14,7 +14,6 @@ class Runtime:
     title: str
     backend: str
     """the module of the probe that drives it"""
-    model_file: str
     distributions: tuple[str, ...]
     """the packages that must be there"""
     extra: str
@@ -37,13 +36,12 @@ class Runtime:
 RUNTIMES: dict[str, Runtime] = {
     runtime.format: runtime
     for runtime in (
-        Runtime("gguf", "llama.cpp", "backend_gguf", "model.gguf", ("llama-cpp-python",), "gguf"),
-        Runtime("onnx", "ONNX Runtime", "backend_onnx", "model.onnx", ("onnxruntime", "tokenizers"), "onnx"),
+        Runtime("gguf", "llama.cpp", "backend_gguf", ("llama-cpp-python",), "gguf"),
+        Runtime("onnx", "ONNX Runtime", "backend_onnx", ("onnxruntime", "tokenizers"), "onnx"),
         Runtime(
             "executorch",
             "ExecuTorch",
             "backend_executorch",
-            "model.pte",
             ("executorch", "pytorch-tokenizers", "torch"),
             "executorch",
         ),

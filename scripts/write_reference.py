@@ -54,10 +54,7 @@ def recipes() -> str:
 
 def formats() -> str:
     """Formats and the runtimes that check them."""
-    rows = [
-        (f.name, f.title, RUNTIMES[f.name].model_file, RUNTIMES[f.name].title, f"`smolship[{f.extra}]`")
-        for f in FORMATS.values()
-    ]
+    rows = [(f.name, f.title, f.model_file, RUNTIMES[f.name].title, f"`smolship[{f.extra}]`") for f in FORMATS.values()]
     columns = ("format", "what", "model file", "checked on", "extra")
     return "# Formats and runtimes\n\n" + markdown_table(columns, rows)
 
