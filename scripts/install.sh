@@ -15,5 +15,6 @@ export CMAKE_BUILD_PARALLEL_LEVEL
 [ -x .venv/bin/pip ] || "$python" -m venv .venv
 .venv/bin/pip install --quiet --constraint requirements.lock pip setuptools
 echo "installing the locked versions into .venv (the first time compiles llama.cpp for some minutes)"
-.venv/bin/pip install --quiet --constraint requirements.lock --editable '.[all,dev]'
+# setuptools warns at every editable install that folders named like packages take precedence; ours are meant to be there.
+PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --constraint requirements.lock --editable '.[all,dev]'
 .venv/bin/pip check
