@@ -22,7 +22,7 @@ COLUMNS = (
     ("model_size", "size"),
     ("kl_mean", "mean KL"),
     ("top1", "top-1"),
-    ("perplexity_ratio", "perplexity ratio"),
+    ("perplexity_ratio", "PPL ratio"),
     ("prefill_512", "prefill 512"),
     ("decode", "decode"),
     ("first_token", "first token"),
@@ -113,7 +113,8 @@ def figure(metric: str, value: float | None) -> str:
     return "–" if value is None else show(value, METRICS[metric].unit)
 
 
-def _cell(metric: str, value: float | None) -> str:
+def cell(metric: str, value: float | None) -> str:
+    """The same without its unit, for a table whose heading names it."""
     return "–" if value is None else show_number(value, METRICS[metric].unit)
 
 
@@ -147,7 +148,7 @@ def _row(checked: Checked) -> dict[str, Any]:
         "name": f"{subject.recipe} {subject.format}",
         "anchor": f"{subject.name}-{subject.recipe}-{subject.format}".replace(" ", "-"),
         "runtime": runtime_for(subject.format).title,
-        "cells": [_cell(metric, found[metric]) for metric, _ in COLUMNS],
+        "cells": [cell(metric, found[metric]) for metric, _ in COLUMNS],
         "bits": f"{subject.bits_per_weight:.2f}",
         "outcome": checked.outcome,
         "checked": checked,

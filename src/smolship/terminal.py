@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -68,11 +69,21 @@ class TerminalProgress:
                 self._bars.stop()
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> Table:
-    """A table of text; the columns named in `numbers` are set to the right."""
-    made = Table(title=escape(title), title_justify="left", header_style="bold", title_style="bold")
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numbers: Sequence[str] = (),
+    *,
+    dense: bool = False,
+) -> Table:
+    """A table of text; the columns named in `numbers` are set to the right; `dense` fits ten columns into a terminal."""
+    gap = 0 if dense else 1
+    made = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, gap, 0, 0))
     for name in columns:
-        made.add_column(escape(name), justify="right" if name in numbers else "left", overflow="fold")
+        made.add_column(
+            escape(name), justify="right" if name in numbers else "left", overflow="fold", vertical="bottom"
+        )
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
     return made
