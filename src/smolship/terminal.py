@@ -77,7 +77,7 @@ def table(
     *,
     dense: bool = False,
 ) -> Table:
-    """A table of text; the columns named in `numbers` are set to the right; `dense` fits ten columns into a terminal."""
+    """A table of text; columns named in `numbers` are set to the right; `dense` fits ten columns into a terminal."""
     gap = 0 if dense else 1
     made = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, gap, 0, 0))
     for name in columns:

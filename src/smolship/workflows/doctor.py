@@ -4,8 +4,8 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
+from smolship.errors import InputError
 from smolship.export import FORMATS
 from smolship.runtime_checks.probe.host import processor
 from smolship.runtime_checks.runtimes import RUNTIMES
@@ -53,13 +53,13 @@ def _memory() -> Finding:
 
 
 def _format(name: str) -> Finding:
-    line = FORMATS[name]
-    if any(find_spec(module) is None for module in line.needs):
-        return Finding(line.title, "not installed", ok=False, advice=f"pip install 'smolship[{line.extra}]'")
-    runtime = RUNTIMES[name].versions()
-    if None in runtime.values():
-        return Finding(line.title, "no runtime", ok=False, advice=f"pip install 'smolship[{line.extra}]'")
-    found = ", ".join(f"{package} {number}" for package, number in (runtime | line.versions()).items())
+    line, runtime = FORMATS[name], RUNTIMES[name]
+    try:
+        line.require()
+        runtime.require()
+    except InputError as error:
+        return Finding(line.title, str(error), ok=False, advice=f"pip install 'smolship[{line.extra}]'")
+    found = ", ".join(f"{package} {number}" for package, number in (runtime.versions() | line.versions()).items())
     return Finding(line.title, found, ok=True)
 
 
