@@ -87,6 +87,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "another checkpoint": (["check", "{built}", "--checkpoint", "{other}"], "was made from"),
     "text too short": (["check", "{built}", "--checkpoint", "{tiny}", "--text", "{short}"], "give a longer --text"),
     "ship with a text too short": (["ship", "{tiny}", "-o", "{out}", "--text", "{short}"], "give a longer --text"),
+    "a context too short for the questions": (
+        ["ship", "{tiny}", "-o", "{out}", "-f", "gguf", "--context", "64"],
+        "is too short to check: the longest question is",
+    ),
     "a revision of nothing": (["check", "{built}", "--revision", "main"], "give that with --checkpoint"),
     "text that is not there": (["check", "{built}", "--checkpoint", "{tiny}", "--text", "{out}/x"], "cannot be read"),
     "odd temperature": (["chat", "{built}", "-p", "hello", "--temperature", "-1"], "temperature"),

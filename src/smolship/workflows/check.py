@@ -11,6 +11,7 @@ from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.check_artefact import Settings, check_artefact
 from smolship.runtime_checks.measurements import Measurements
+from smolship.runtime_checks.prompts import questions
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.windows import COUNT, LENGTH, Windows, reference_windows, windows
 
@@ -24,13 +25,19 @@ REOPENED = ("embedded", "hub")
 def prepare(checkpoint: Checkpoint, formats: Iterable[str], context: int, text: Path | None) -> Windows:
     """The evaluation windows for artefacts of `formats` made for `context` tokens.
 
-    Says what a check lacks before anything is built or measured: `InputError` for a runtime that is not installed, and
-    for a text that cannot be read or is too short. A short context gets more and shorter windows.
+    Says what a check lacks before anything is built or measured: `InputError` for a runtime that is not installed, for
+    a text that cannot be read or is too short, and for a context that the questions do not fit in. A short context
+    gets more and shorter windows.
     """
     for name in formats:
         runtime_for(name).require()
     if find_spec("torch") is None:
         raise InputError("the fp32 reference needs torch, which is not installed here: pip install 'smolship[all]'")
+    longest = max(len(checkpoint.tokenizer.encode(one.prompt)) for one in questions(checkpoint.tokenizer))
+    if longest >= context:
+        raise InputError(
+            f"--context {context} is too short to check: the longest question is {longest} tokens; give a longer one"
+        )
     length = min(LENGTH, context)
     return windows(checkpoint.tokenizer, text, count=COUNT * LENGTH // length, length=length)
 
