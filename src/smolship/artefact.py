@@ -137,12 +137,15 @@ def sha256_of(path: Path) -> str:
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
     """Every file below `folder` but the manifest and the measurements, in the order of their names."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return tuple(
         FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
-        for path in paths
-        if path.name not in (MANIFEST_FILE, MEASUREMENTS_FILE)
+        for path in _shipped(folder)
     )
+
+
+def _shipped(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in paths if path.name not in (MANIFEST_FILE, MEASUREMENTS_FILE)]
 
 
 def refuse_foreign(place: Path) -> None:
@@ -157,7 +160,7 @@ def refuse_foreign(place: Path) -> None:
         listed = {record.path for record in Artefact.open(place).manifest.files}
     except InputError:
         raise InputError(f"{place} holds something that smolship did not write: choose another --out") from None
-    foreign = sorted({record.path for record in list_files(place)} - listed)
+    foreign = sorted({path.relative_to(place).as_posix() for path in _shipped(place)} - listed)
     if foreign:
         raise InputError(
             f"{place} is to be replaced and holds {', '.join(foreign[:3])}, which smolship did not write: "
