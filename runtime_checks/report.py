@@ -132,7 +132,7 @@ def _view(report: Report) -> dict[str, Any]:
         "report": report,
         "rows": rows,
         "columns": [(heading, METRICS[metric].unit.name) for metric, heading in COLUMNS],
-        "counts": _counts(report),
+        "counts": counts(report),
         "setting": _setting(report),
         "flattered": sorted({each.measurements.subject.name for each in report.checked if _flattered(each)}),
         "stored_as": ", ".join(sorted({each.measurements.subject.stored_as for each in report.checked})),
@@ -207,7 +207,7 @@ def _setting(report: Report) -> list[tuple[str, str]]:
     return lines
 
 
-def _counts(report: Report) -> dict[str, int]:
+def counts(report: Report) -> dict[str, int]:
     """How many verdicts there are of each kind."""
     outcomes = [verdict.outcome for each in report.checked for verdict in each.verdicts]
     return {name: outcomes.count(name) for name in ("pass", "fail", "not measured here")}

@@ -137,9 +137,11 @@ def report(made: "Report", folder: Path | None) -> View:
 
 
 def _summary(made: "Report") -> str:
-    outcomes = [verdict.outcome for one in made.checked for verdict in one.verdicts]
-    told = f"{outcomes.count('pass')} budgets pass, {outcomes.count('fail')} fail"
-    if unmeasured := outcomes.count("not measured here"):
+    from smolship.runtime_checks.report import counts
+
+    found = counts(made)
+    told = f"{found['pass']} budgets pass, {found['fail']} fail"
+    if unmeasured := found["not measured here"]:
         told += f", {unmeasured} not measured here"
     return f"{told}: {'all that was judged is well' if made.all_well else 'not all is well'}"
 

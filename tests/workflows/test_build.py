@@ -17,18 +17,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_one_folder_for_each_recipe_and_format(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    built = build(
-        tiny_checkpoint,
-        tmp_path,
-        Order(
-            (
-                "q4",
-                "q8",
-            ),
-            ("gguf",),
-            256,
-        ),
-    )
+    built = build(tiny_checkpoint, tmp_path, Order(("q4", "q8"), ("gguf",), 256))
     names = [one.artefact.folder.name for one in built]
     assert names == ["TinyLM2-Instruct-q4-gguf", "TinyLM2-Instruct-q8-gguf"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
@@ -96,34 +85,9 @@ def test_a_context_outside_the_model_s_is_refused(tiny_checkpoint: Checkpoint, t
 def test_nothing_is_written_if_one_of_several_is_wrong(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(InputError, match="executorch does not have"):
-        build(
-            tiny_checkpoint,
-            out,
-            Order(
-                (
-                    "q4",
-                    "q4_0",
-                ),
-                (
-                    "gguf",
-                    "executorch",
-                ),
-                256,
-            ),
-        )
+        build(tiny_checkpoint, out, Order(("q4", "q4_0"), ("gguf", "executorch"), 256))
     with pytest.raises(InputError, match="unknown format 'coreml'"):
-        build(
-            tiny_checkpoint,
-            out,
-            Order(
-                ("q4",),
-                (
-                    "gguf",
-                    "coreml",
-                ),
-                256,
-            ),
-        )
+        build(tiny_checkpoint, out, Order(("q4",), ("gguf", "coreml"), 256))
     assert not out.exists()
 
 
@@ -132,18 +96,7 @@ def test_a_place_that_holds_something_else_stops_the_whole_build(tiny_checkpoint
     place.mkdir()
     (place / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="did not write"):
-        build(
-            tiny_checkpoint,
-            tmp_path,
-            Order(
-                (
-                    "q4",
-                    "q8",
-                ),
-                ("gguf",),
-                256,
-            ),
-        )
+        build(tiny_checkpoint, tmp_path, Order(("q4", "q8"), ("gguf",), 256))
     assert tree(tmp_path) == {"TinyLM2-Instruct-q8-gguf/notes.txt": b"mine"}
 
 
