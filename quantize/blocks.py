@@ -1,21 +1,32 @@
 """`Blocks`: a quantised weight that no file format owns."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smolship.quantize.grids import decode, grid_named
+
+_ARRAYS = ("codes", "scales", "minimums", "super_scales", "super_minimums")
+
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Integer codes and the scales of their groups along the last axis: `weight ≈ codes · scale`.
+    """Codes and what their groups along the last axis share: `weight ≈ scale · level(code) + minimum`.
 
-    codes: int8 [out, in]; scales: float32 [out, in / group size]; grid: the name of the `Grid` they lie on.
+    codes: int8 [out, in]; scales: float32 [out, in / group size]; grid: the name of the `Grid` they lie on. Affine
+    grids have minimums, float32 [out, in / group size]. Grids with super-blocks have what packs them: each scale is a
+    super-scale, float32 [out, in / 256], times an integer, and each minimum a super-minimum of that shape times one.
     """
 
     codes: NDArray[np.int8]
     scales: NDArray[np.float32]
     grid: str
+    minimums: NDArray[np.float32] | None = None
+    super_scales: NDArray[np.float32] | None = None
+    super_minimums: NDArray[np.float32] | None = None
 
     @property
     def group_size(self) -> int:
@@ -23,7 +34,20 @@ class Blocks:
         return int(self.codes.shape[1] // self.scales.shape[1])
 
     def dequantize(self) -> NDArray[np.float32]:
-        """The weights these blocks stand for, float32 [out, in]."""
+        """The weights these blocks stand for, float32 [out, in], bit for bit as the runtimes compute them."""
         out, inner = self.codes.shape
-        grouped = self.codes.reshape(out, -1, self.group_size).astype(np.float32)  # [out, in/g, g]
-        return (grouped * self.scales[:, :, None]).reshape(out, inner)
+        grouped = self.codes.reshape(out, -1, self.group_size)  # [out, in/g, g]
+        minimums = None if self.minimums is None else self.minimums[:, :, None]
+        return decode(grouped, self.scales[:, :, None], grid_named(self.grid), minimums).reshape(out, inner)
+
+    def with_rows(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Blocks":
+        """The blocks after `change` was applied to the rows (axis 0) of every array."""
+        changed: dict[str, Any] = {name: change(a) for name in _ARRAYS if (a := getattr(self, name)) is not None}
+        return replace(self, **changed)
+
+    def same_as(self, other: "Blocks") -> bool:
+        """Whether grid and every number are the same."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        return self.grid == other.grid and all(
+            a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs
+        )

@@ -1,0 +1,19 @@
+"""The grids a weight can lie on: which codes, which scales, how many bits; each a literal line of `GRIDS`."""
+
+from smolship.quantize.grids.codes import decode, encode, nearest_codes
+from smolship.quantize.grids.grid import Grid, Offset
+from smolship.quantize.grids.scales import ScaleFormat, round_scale
+from smolship.quantize.grids.table import FLOAT32_BITS, GRIDS, grid_named
+
+__all__ = [
+    "FLOAT32_BITS",
+    "GRIDS",
+    "Grid",
+    "Offset",
+    "ScaleFormat",
+    "decode",
+    "encode",
+    "grid_named",
+    "nearest_codes",
+    "round_scale",
+]
