@@ -5,28 +5,21 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smolship.checkpoint import Tokenizer
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.fidelity import log_softmax
 from smolship.runtime_checks.measurements import TextUsed
+from smolship.runtime_checks.texts import text_for
 
 COUNT, LENGTH = 8, 512
 """4,096 tokens"""
-
-
-class Encoder(Protocol):
-    """What is asked of a tokenizer here."""
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text."""
-        ...
 
 
 class Forward(Protocol):
@@ -55,25 +48,24 @@ class ReferenceWindows:
     """the reference in words"""
 
 
-def evaluation_text() -> str:
-    """The project's own evaluation text: encyclopaedic prose on many subjects."""
-    return (files("smolship.runtime_checks") / "text" / "evaluation.txt").read_text(encoding="utf-8")
+def windows(tokenizer: Tokenizer, text: str | Path = "prose", *, count: int = COUNT, length: int = LENGTH) -> Windows:
+    """The first `count` windows of `length` tokens of a text: a kind of `texts.KINDS`, or a file.
 
-
-def windows(tokenizer: Encoder, path: Path | None = None, *, count: int = COUNT, length: int = LENGTH) -> Windows:
-    """The first `count` windows of `length` tokens of the file at `path` (UTF-8), or of the project's own text.
-
-    `InputError` if the file cannot be read or has too few tokens.
+    The project's own texts give as many windows as they have, a file all of them: `InputError` if it cannot be read or
+    has too few tokens.
     """
-    text, name = (evaluation_text(), "smolship's evaluation text") if path is None else (_read(path), path.name)
-    tokens = tokenizer.encode(text)
+    chosen = text_for(tokenizer, text)
+    tokens = tokenizer.encode(chosen.content)
+    if chosen.own:
+        count = max(1, min(count, len(tokens) // length))
     if len(tokens) < count * length:
         raise InputError(
-            f"{name} has {len(tokens)} tokens; {count} windows of {length} need {count * length}: give a longer --text"
+            f"{chosen.name} has {len(tokens)} tokens; {count} windows of {length} need {count * length}: "
+            "give a longer --text"
         )
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(chosen.content.encode()).hexdigest()
     parts = tuple(tuple(tokens[i * length : (i + 1) * length]) for i in range(count))
-    return Windows(parts, TextUsed(name=name, sha256=digest, windows=count, length=length))
+    return Windows(parts, TextUsed(name=chosen.name, sha256=digest, windows=count, length=length))
 
 
 @contextmanager
@@ -111,10 +103,3 @@ def _save(path: Path, array: NDArray[np.float32]) -> None:
             f"no room for {array.nbytes >> 20} MiB of reference logits in {path.parent} ({error}): "
             "free some, or set TMPDIR to a folder on a larger disk"
         ) from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as UTF-8 text ({error}): give a plain text file") from error

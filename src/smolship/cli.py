@@ -57,7 +57,7 @@ Timeout = Annotated[
     float | None,
     typer.Option(min=1, help="Seconds for one artefact's checks.", show_default="1800, more for large models"),
 ]
-Text = Annotated[Path | None, typer.Option(help="Measure fidelity on this UTF-8 text.", show_default="smolship's own")]
+Text = Annotated[str, typer.Option(help="Measure fidelity on smolship's own prose, chat or code, or on a UTF-8 file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 _THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 _OUT = Path("artefacts")
@@ -94,7 +94,7 @@ def ship(
     threads: Threads = _THREADS,
     repeats: Repeats = 5,
     timeout: Timeout = None,
-    text: Text = None,
+    text: Text = "prose",
     rebuild: Rebuild = False,
     as_json: Json = False,
 ) -> None:
@@ -153,7 +153,7 @@ def check(
     threads: Threads = _THREADS,
     repeats: Repeats = 5,
     timeout: Timeout = None,
-    text: Text = None,
+    text: Text = "prose",
     as_json: Json = False,
 ) -> None:
     """Run artefacts on their own runtimes and hold them against a target's budgets.

@@ -22,7 +22,7 @@ REOPENED = ("embedded", "hub")
 """the kinds of source that a manifest is enough to open again"""
 
 
-def prepare(checkpoint: Checkpoint, formats: Iterable[str], context: int, text: Path | None) -> Windows:
+def prepare(checkpoint: Checkpoint, formats: Iterable[str], context: int, text: str | Path) -> Windows:
     """The evaluation windows for artefacts of `formats` made for `context` tokens.
 
     Says what a check lacks before anything is built or measured: `InputError` for a runtime that is not installed, for

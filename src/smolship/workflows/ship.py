@@ -20,7 +20,7 @@ def ship(
     target: Target,
     settings: Settings,
     *,
-    text: Path | None = None,
+    text: str | Path = "prose",
     progress: Progress = Silent(),
 ) -> Report:
     """Build below `out`, compare, check, and write the report there; see those workflows for the errors."""

@@ -1,0 +1,77 @@
+"""The texts that fidelity is measured on: the project's own, by kind, or a file of the user's."""
+
+import gzip
+import tomllib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from smolship.checkpoint import Tokenizer
+from smolship.errors import InputError
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text and what a report calls it."""
+
+    name: str
+    content: str
+    own: bool
+    """the project's own: as long as it is, where a user's has to fill what was asked for"""
+
+
+def _prose(_tokenizer: Tokenizer) -> str:
+    return _stored("prose.txt")
+
+
+def _chat(tokenizer: Tokenizer) -> str:
+    """The dialogues one after another, as the checkpoint's template renders each."""
+    if tokenizer.chat_template is None:
+        raise InputError("this checkpoint has no chat template (it is a base model): take --text prose or --text code")
+    dialogues = tomllib.loads(_stored("chat.toml"))["conversation"]
+    return "".join(tokenizer.render_chat(one["messages"], add_generation_prompt=False) for one in dialogues)
+
+
+def _code(_tokenizer: Tokenizer) -> str:
+    return _stored("code.txt")
+
+
+KINDS: dict[str, tuple[str, Callable[[Tokenizer], str]]] = {
+    "prose": ("smolship's evaluation text", _prose),
+    "chat": ("smolship's chat text", _chat),
+    "code": ("smolship's code text", _code),
+}
+"""by the name that `--text` takes: what a report calls it, and how it is made for a tokenizer"""
+
+
+def text_for(tokenizer: Tokenizer, which: str | Path) -> Text:
+    """The project's text of a kind of `KINDS`, or the UTF-8 file at a path (`.gz` is unpacked).
+
+    A name of the table is the kind; a file of that name is given as `./chat` or as a `Path`. `InputError` if there is
+    no such file, if it is not UTF-8, or if a base model is asked for chat.
+    """
+    if isinstance(which, str) and which in KINDS:
+        name, make = KINDS[which]
+        return Text(name, make(tokenizer), own=True)
+    return Text(Path(which).name, _read(Path(which)), own=False)
+
+
+def _stored(name: str) -> str:
+    return (files("smolship.runtime_checks") / "text" / name).read_text(encoding="utf-8")
+
+
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return (
+            (gzip.decompress(data) if path.suffix == ".gz" else data)
+            .decode("utf-8")
+            .replace("\r\n", "\n")
+            .replace("\r", "\n")
+        )
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} cannot be read as UTF-8 text ({error}): give a plain text file, or one of {', '.join(KINDS)}"
+        ) from error
