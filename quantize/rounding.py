@@ -1,16 +1,14 @@
 """How a weight finds its codes and scales on a grid: one `Rounding` per way, chosen by the recipe."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smolship.errors import InputError
 from smolship.quantize.blocks import Blocks
-from smolship.quantize.grids import Grid, encode, round_scale
-
-CHUNK = 1 << 19
-"""weights handled at a time: the search's temporaries then stay within the processor's cache and a few megabytes"""
+from smolship.quantize.grids import Grid, Scaling, encode_with, fit, round_scale
 
 
 class Rounding(Protocol):
@@ -22,45 +20,38 @@ class Rounding(Protocol):
 
 
 class NearestRounding:
-    """Round to nearest, each group's scale searched for the least squared error.
+    """Round to nearest on any grid, each group's scale (and minimum) searched for the least squared error (`fit`)."""
 
-    The search tries scales that put the group's largest magnitude on different codes, takes the least-squares scale
-    of the best codes (`Σwq / Σq²`), and keeps whichever gives the smallest error after rounding the scale itself to
-    the grid's format. The same idea as `make_qx_quants` in llama.cpp's ggml-quants.c, restricted to positive scales.
-    """
-
-    def round(self, tensor: str, weight: NDArray[np.float32], grid: Grid) -> Blocks:
-        """See `Rounding.round`."""
-        out, row = weight.shape
-        size = grid.group_of(tensor, row)
-        groups = np.ascontiguousarray(weight, dtype=np.float32).reshape(-1, size)  # [n, g]
-        codes = np.empty(groups.shape, np.int8)
-        scales = np.empty(len(groups), np.float32)
-        step = max(1, CHUNK // size)
-        for start in range(0, len(groups), step):
-            part = slice(start, start + step)
-            codes[part], scales[part] = _search(groups[part], grid)
-        return Blocks(codes.reshape(out, row), scales.reshape(out, row // size), grid.name)
+    def round(
+        self, tensor: str, weight: NDArray[np.float32], grid: Grid, importance: NDArray[np.float32] | None = None
+    ) -> Blocks:
+        """See `Rounding.round`; errors count by `importance` ≥ 0, float32 [in] or [out, in], where it is given."""
+        scaling = fit(weight, grid, importance, tensor)
+        return blocks_of(encode_with(weight, scaling), scaling)
 
 
 class LlamaCppRounding:
-    """llama.cpp's `quantize_row_q4_0_ref`: the scale is the value of largest magnitude divided by -8, so it has a sign.
+    """llama.cpp's `quantize_row_*_ref` of the simple types: scales from the largest magnitude or the range alone.
 
     Source: ggml/src/ggml-quants.c. Byte-identical with the C library (a test compares them).
     """
 
     def round(self, tensor: str, weight: NDArray[np.float32], grid: Grid) -> Blocks:
-        """See `Rounding.round`; the codes are `trunc(w / d + 8.5) - 8` with the unrounded d, as in C."""
-        out, row = weight.shape
-        size = grid.group_of(tensor, row)
+        """See `Rounding.round`; codes are found with the unrounded scale, as in C."""
+        if grid.name not in _REFERENCES:
+            raise InputError(
+                f"{tensor}: llama.cpp's own rounding is for the grids {', '.join(_REFERENCES)}, not for {grid.name}"
+            )
+        size = grid.group_of(tensor, weight.shape[1])
         groups = np.ascontiguousarray(weight, dtype=np.float32).reshape(-1, size)
-        largest = np.take_along_axis(groups, np.abs(groups).argmax(axis=1, keepdims=True), axis=1)[:, 0]
-        d = largest / np.float32(grid.low)
-        with np.errstate(divide="ignore"):
-            inverse = np.where(d == 0, np.float32(0), np.float32(1) / d).astype(np.float32)
-        codes = np.minimum(np.trunc(groups * inverse[:, None] + np.float32(8.5)), 15).astype(np.int8) - np.int8(8)
-        scales = round_scale(d, grid.scale_format)
-        return Blocks(codes.reshape(out, row), scales.reshape(out, row // size), grid.name)
+        codes, d, minimums = _REFERENCES[grid.name](groups, grid)
+        parts = len(weight), -1
+        return Blocks(
+            codes.reshape(weight.shape),
+            round_scale(d, grid.scale_format).reshape(parts),
+            grid.name,
+            None if minimums is None else round_scale(minimums, grid.scale_format).reshape(parts),
+        )
 
 
 ROUNDINGS: dict[str, Rounding] = {
@@ -69,36 +60,49 @@ ROUNDINGS: dict[str, Rounding] = {
 }
 
 
-def _search(groups: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """The best codes and scales of `groups` [n, g] over the candidate scales."""
-    best_error = np.full(len(groups), np.inf, np.float32)
-    best_scale = np.zeros(len(groups), np.float32)
-    best_codes = np.zeros(groups.shape, np.int8)
-    peak = np.abs(groups).max(axis=1)
-
-    def consider(candidate: NDArray[np.float32]) -> None:
-        scales = round_scale(candidate, grid.scale_format)
-        codes = encode(groups, scales, grid)
-        residual = groups - codes * scales[:, None]
-        error = np.einsum("ng,ng->n", residual, residual)
-        better = error < best_error
-        best_error[better] = error[better]
-        best_scale[better] = scales[better]
-        best_codes[better] = codes[better]
-
-    for divisor in _divisors(grid):
-        consider(peak / np.float32(divisor))
-    for _ in range(2):
-        q = best_codes.astype(np.float32)
-        energy = np.einsum("ng,ng->n", q, q)
-        fitted = np.einsum("ng,ng->n", groups, q)
-        consider(np.where(energy > 0, fitted / np.maximum(energy, 1), best_scale))
-    return best_codes, best_scale
+def blocks_of(codes: NDArray[np.int8], scaling: Scaling) -> Blocks:
+    """The blocks of `codes` int8 [out, in] under a scaling."""
+    factors = scaling.super_scales, scaling.super_minimums
+    return Blocks(codes, scaling.scales, scaling.grid.name, scaling.minimums, *factors)
 
 
-def _divisors(grid: Grid) -> Iterator[float]:
-    """Codes on which the largest magnitude may fall: past `high` the largest weights clip and the small ones gain."""
-    if grid.bits > 4:
-        yield from np.linspace(grid.high * 0.98, grid.high * 1.02, 5)
-        return
-    yield from np.arange(grid.high - 1.0, -grid.low + 3.01, 0.25)
+Reference = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32] | None]
+"""codes int8 [n, g], unrounded scales [n] and minimums [n]"""
+
+
+def _largest_on_low(groups: NDArray[np.float32], grid: Grid) -> Reference:
+    """`quantize_row_q4_0_ref`, `_q5_0_ref`: the largest magnitude falls on `low`, so the scale has a sign."""
+    largest = np.take_along_axis(groups, np.abs(groups).argmax(axis=1, keepdims=True), axis=1)[:, 0]
+    d = largest / np.float32(grid.low)
+    unsigned = np.trunc(groups * _inverse(d)[:, None] + np.float32(0.5 - grid.low))
+    return (np.minimum(unsigned, grid.high - grid.low) + grid.low).astype(np.int8), d, None
+
+
+def _range_on_codes(groups: NDArray[np.float32], grid: Grid) -> Reference:
+    """`quantize_row_q4_1_ref`, `_q5_1_ref`: the smallest weight is code 0, the largest the last one."""
+    low = groups.min(axis=1)
+    d = (groups.max(axis=1) - low) / np.float32(grid.high)
+    codes = np.trunc((groups - low[:, None]) * _inverse(d)[:, None] + np.float32(0.5))
+    return np.minimum(codes, grid.high).astype(np.int8), d, low
+
+
+def _largest_on_high(groups: NDArray[np.float32], grid: Grid) -> Reference:
+    """`quantize_row_q8_0_ref`: ties are rounded away from zero, as C's `roundf` does."""
+    d = np.abs(groups).max(axis=1) / np.float32(grid.high)
+    x = groups * _inverse(d)[:, None]
+    whole = np.trunc(x)
+    return (whole + np.where(np.abs(x - whole) >= 0.5, np.sign(x), 0)).astype(np.int8), d, None
+
+
+_REFERENCES: dict[str, Callable[[NDArray[np.float32], Grid], Reference]] = {
+    "q4_0": _largest_on_low,
+    "q4_1": _range_on_codes,
+    "q5_0": _largest_on_low,
+    "q5_1": _range_on_codes,
+    "int8-b32": _largest_on_high,
+}
+
+
+def _inverse(d: NDArray[np.float32]) -> NDArray[np.float32]:
+    with np.errstate(divide="ignore"):
+        return np.where(d == 0, np.float32(0), np.float32(1) / d).astype(np.float32)
