@@ -11,7 +11,7 @@ from smolship.checkpoint.architecture import Architecture
 from smolship.errors import unknown_name
 from smolship.quantize.grids import grid_named
 from smolship.quantize.rounding import NearestRounding
-from smolship.quantize.transforms.activation_scales import RoundTrip, activation_scales
+from smolship.quantize.transforms.activation_scales import RoundTrip, Search, activation_scales
 from smolship.quantize.transforms.equalisation import folding_scales, levelling_scales
 from smolship.quantize.transforms.migration import migration_scales
 from smolship.quantize.transforms.permutation import orders_by_column, reorder_inner
@@ -57,7 +57,11 @@ def _level(weights: Weights, a: Architecture, _: Statistics, kind: str, share: f
 
 
 def _search(weights: Weights, a: Architecture, statistics: Statistics, grid: str) -> tuple[Weights, bool]:
-    return rescale(weights, a, activation_scales(weights, a, statistics, nearest_round_trip(grid)))
+    return rescale(
+        weights,
+        a,
+        activation_scales(weights, a, statistics, Search(nearest_round_trip(grid), grid_named(grid).group_size)),
+    )
 
 
 def _migrate(weights: Weights, a: Architecture, statistics: Statistics) -> tuple[Weights, bool]:

@@ -18,7 +18,7 @@ from smolship.quantize.transforms import (
     seams,
     transform_named,
 )
-from smolship.quantize.transforms.activation_scales import activation_scales, weighted_square
+from smolship.quantize.transforms.activation_scales import Search, activation_scales, weighted_square
 from smolship.quantize.transforms.equalisation import levelling_scales
 from smolship.quantize.transforms.migration import migration_scales
 from smolship.quantize.transforms.permutation import reorder_inner
@@ -216,8 +216,8 @@ def test_searched_scales_lower_the_output_error_where_channels_stand_out(
 def test_a_search_that_finds_nothing_better_leaves_the_seam(
     architecture: Architecture, weights: Weights, statistics: Statistics
 ) -> None:
-    exact = activation_scales(weights, architecture, statistics, lambda _, weight: weight, exponents=((0.0, 0.0),))
-    assert exact == {}
+    nothing_to_gain = Search(lambda _, weight: weight, exponents=((0.0, 0.0),))
+    assert activation_scales(weights, architecture, statistics, nothing_to_gain) == {}
 
 
 def test_migration_brings_the_peaks_of_activations_down(
