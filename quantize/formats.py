@@ -4,9 +4,20 @@ from smolship.errors import InputError, unknown_name
 from smolship.quantize.grids import Grid, grid_named
 
 FORMAT_GRIDS: dict[str, dict[str, str]] = {
+    "gguf": {
+        "int4": "int4-b32",
+        "int8": "int8-b32",
+        "q4_0": "q4_0",
+        "q4_1": "q4_1",
+        "q5_0": "q5_0",
+        "q5_1": "q5_1",
+        "iq4_nl": "iq4_nl",
+        "q4_k": "q4_k",
+        "q5_k": "q5_k",
+        "q6_k": "q6_k",
+    },
+    "onnx": {"int4": "int4-b32", "int8": "int8-b32", "q4_0": "q4_0", "uint4": "uint4-b32"},
     # XNNPACK has no 8-bit groups, and refuses the signed scales of q4_0.
-    "gguf": {"int4": "int4-b32", "int8": "int8-b32", "q4_0": "q4_0"},
-    "onnx": {"int4": "int4-b32", "int8": "int8-b32", "q4_0": "q4_0"},
     "executorch": {"int4": "int4-b32", "int8": "int8-row"},
 }
 

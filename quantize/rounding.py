@@ -73,7 +73,7 @@ Reference = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32] | N
 def _largest_on_low(groups: NDArray[np.float32], grid: Grid) -> Reference:
     """`quantize_row_q4_0_ref`, `_q5_0_ref`: the largest magnitude falls on `low`, so the scale has a sign."""
     largest = np.take_along_axis(groups, np.abs(groups).argmax(axis=1, keepdims=True), axis=1)[:, 0]
-    d = largest / np.float32(grid.low)
+    d = (largest + np.float32(0)) / np.float32(grid.low)  # C starts from +0, which no -0 exceeds
     unsigned = np.trunc(groups * _inverse(d)[:, None] + np.float32(0.5 - grid.low))
     return (np.minimum(unsigned, grid.high - grid.low) + grid.low).astype(np.int8), d, None
 

@@ -1,44 +1,22 @@
 """Rounding: byte for byte with llama.cpp where it is llama.cpp's, never worse than plain scales where it is ours."""
 
 import ctypes
-from pathlib import Path
 
-import llama_cpp
+import ggml
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smolship.export.gguf import pack_q4_0, pack_q8_0, unpack_q4_0, unpack_q8_0
+from smolship.errors import InputError
+from smolship.export.gguf.types import type_of
 from smolship.quantize.blocks import Blocks
 from smolship.quantize.grids import GRIDS, Grid, encode, grid_named, round_scale
 from smolship.quantize.rounding import LlamaCppRounding, NearestRounding
 
-Q4_0, Q8_0 = 2, 8  # enum ggml_type
-
 
 @pytest.fixture(scope="module")
-def ggml() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so"))
-    library.ggml_quantize_chunk.restype = ctypes.c_size_t
-    library.ggml_quantize_chunk.argtypes = [
-        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p,
-    ]  # fmt: skip
-    return library
-
-
-def quantize_in_c(ggml: ctypes.CDLL, kind: int, weight: NDArray[np.float32]) -> NDArray[np.uint8]:
-    rows, columns = weight.shape
-    cell = {Q4_0: 18, Q8_0: 34}[kind]
-    out = np.zeros((rows, columns // 32 * cell), np.uint8)
-    written = ggml.ggml_quantize_chunk(kind, weight.ctypes.data, out.ctypes.data, 0, rows, columns, None)
-    assert written == out.nbytes
-    return out
-
-
-def dequantize_in_c(ggml: ctypes.CDLL, function: str, raw: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
-    out = np.zeros(count, np.float32)
-    getattr(ggml, function)(ctypes.c_void_p(raw.ctypes.data), ctypes.c_void_p(out.ctypes.data), ctypes.c_int64(count))
-    return out
+def library() -> ctypes.CDLL:
+    return ggml.load()
 
 
 def weights(kind: str) -> NDArray[np.float32]:
@@ -57,33 +35,21 @@ def weights(kind: str) -> NDArray[np.float32]:
 KINDS = ["normal", "heavy tails", "tiny", "on a grid", "zero blocks"]
 
 
+REFERENCES = ["q4_0", "q4_1", "q5_0", "q5_1", "int8-b32"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_llama_cpp_rounding_has_the_bytes_of_the_c_library(ggml: ctypes.CDLL, kind: str) -> None:
+@pytest.mark.parametrize("name", REFERENCES)
+def test_llama_cpp_rounding_has_the_bytes_of_the_c_library(library: ctypes.CDLL, kind: str, name: str) -> None:
     weight = weights(kind)
-    blocks = LlamaCppRounding().round("w", weight, grid_named("q4_0"))
-    assert np.array_equal(pack_q4_0(blocks), quantize_in_c(ggml, Q4_0, weight))
+    blocks = LlamaCppRounding().round("w", weight, grid_named(name))
+    kind_of_tensor = type_of("w", name)
+    assert np.array_equal(kind_of_tensor.pack(blocks), ggml.quantize(library, kind_of_tensor.name, weight))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_packed_blocks_dequantise_in_c_to_what_blocks_say(ggml: ctypes.CDLL, kind: str) -> None:
-    weight = weights(kind)
-    four = NearestRounding().round("w", weight, grid_named("int4-b32"))
-    eight = NearestRounding().round("w", weight, grid_named("int8-b32"))
-    of_four = dequantize_in_c(ggml, "dequantize_row_q4_0", pack_q4_0(four), weight.size)
-    of_eight = dequantize_in_c(ggml, "dequantize_row_q8_0", pack_q8_0(eight), weight.size)
-    assert np.array_equal(of_four.reshape(weight.shape), four.dequantize())
-    assert np.array_equal(of_eight.reshape(weight.shape), eight.dequantize())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["int4-b32", "q4_0", "int8-b32"])
-def test_unpacking_gives_the_blocks_back(kind: str, name: str) -> None:
-    rounding = LlamaCppRounding() if name == "q4_0" else NearestRounding()
-    blocks = rounding.round("w", weights(kind), grid_named(name))
-    back = unpack_q8_0(pack_q8_0(blocks)) if name == "int8-b32" else unpack_q4_0(pack_q4_0(blocks))
-    assert np.array_equal(back.codes, blocks.codes)
-    assert np.array_equal(back.scales, blocks.scales)
-    assert back.grid == name
+def test_llama_cpp_rounding_lists_the_grids_that_it_has() -> None:
+    with pytest.raises(InputError, match=r"layer\.weight: .* q4_0, q4_1, q5_0, q5_1, int8-b32, not for iq4_nl"):
+        LlamaCppRounding().round("layer.weight", weights("normal"), grid_named("iq4_nl"))
 
 
 def squared_error(weight: NDArray[np.float32], blocks: Blocks) -> float:

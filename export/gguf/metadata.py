@@ -1,0 +1,64 @@
+"""What a GGUF file says of the model and its tokenizer."""
+
+from collections import Counter
+from typing import Any
+
+from smolship.checkpoint import Checkpoint
+from smolship.checkpoint.architecture import EMBEDDING
+from smolship.export.gguf.types import type_of
+from smolship.quantize import QuantizedModel
+
+
+def add_metadata(writer: Any, model: QuantizedModel, context: int) -> None:
+    """The architecture, the context length and the file type."""
+    import gguf
+
+    a, checkpoint = model.checkpoint.architecture, model.checkpoint
+    writer.add_name(checkpoint.name)
+    writer.add_license("apache-2.0")
+    writer.add_context_length(context)
+    writer.add_embedding_length(a.hidden)
+    writer.add_block_count(a.layers)
+    writer.add_feed_forward_length(a.intermediate)
+    writer.add_head_count(a.heads)
+    writer.add_head_count_kv(a.kv_heads)
+    writer.add_rope_dimension_count(a.head_dim)
+    writer.add_rope_freq_base(a.rope_theta)
+    writer.add_layer_norm_rms_eps(a.norm_epsilon)
+    writer.add_vocab_size(a.vocabulary)
+    writer.add_file_type(int(gguf.LlamaFileType[_file_type(model)]))
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
+    """The vocabulary, merges, special tokens and the chat template."""
+    import gguf
+
+    tokenizer, a = checkpoint.tokenizer, checkpoint.architecture
+    tokens = tokenizer.vocabulary()
+    types = [int(gguf.TokenType.NORMAL)] * len(tokens)
+    for token in tokenizer.added:  # llama.cpp finds both kinds in the text before BPE, and no normal token
+        types[token.id] = int(gguf.TokenType.CONTROL if token.special else gguf.TokenType.USER_DEFINED)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges(tokenizer.merges())
+    writer.add_bos_token_id(a.bos_id)
+    writer.add_eos_token_id(a.eos_id)
+    writer.add_pad_token_id(a.pad_id)
+    if tokenizer.roles.get("unk_token") in tokens:
+        writer.add_unk_token_id(tokens.index(tokenizer.roles["unk_token"]))
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    if tokenizer.chat_template is not None:
+        writer.add_chat_template(tokenizer.chat_template)
+
+
+def _file_type(model: QuantizedModel) -> str:
+    """`MOSTLY_…`: what most weights of the layers are; llama.cpp only shows it, and reads each tensor's own type."""
+    shapes, weights = model.checkpoint.architecture.shapes(), Counter[str]()
+    for name in model.matrices():
+        if name != EMBEDDING:
+            weights[type_of(name, model.grid(name, "gguf").name).file_type] += shapes[name][0] * shapes[name][1]
+    return weights.most_common(1)[0][0]

@@ -1,0 +1,50 @@
+"""Write `model.gguf` and Ollama's `Modelfile`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.checkpoint.gguf_layout import gguf_name, rotary_heads, to_gguf_rows
+from smolship.export.gguf.metadata import add_metadata, add_tokenizer
+from smolship.export.gguf.types import type_of
+from smolship.export.ollama import modelfile
+from smolship.progress import Progress, Silent
+from smolship.quantize import QuantizedModel
+
+MODEL_FILE = "model.gguf"
+
+
+def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
+    """Write `model.gguf` and Ollama's `Modelfile` into `folder`; `context` tokens is the context length in both."""
+    import gguf
+
+    checkpoint = model.checkpoint
+    writer = gguf.GGUFWriter(folder / MODEL_FILE, "llama")
+    add_metadata(writer, model, context)
+    add_tokenizer(writer, checkpoint)
+    names = list(checkpoint.architecture.shapes())
+    payload = {name: _payload(model, name) for name in names}
+    for name in names:
+        raw, type_name = payload[name]
+        raw_type = gguf.GGMLQuantizationType[type_name] if type_name else None
+        writer.add_tensor(gguf_name(name), raw, raw_dtype=raw_type)
+    with progress.task("write GGUF", len(names)) as advance:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        advance(len(names))
+    (folder / "Modelfile").write_text(modelfile(checkpoint, MODEL_FILE, context), encoding="utf-8")
+
+
+def _payload(model: QuantizedModel, name: str) -> tuple[NDArray[Any], str | None]:
+    """A tensor as it lies in the file, and its GGUF type (`None` is float32)."""
+    if name in model.vectors():
+        return model.floats(name), None
+    blocks = model.blocks(name, "gguf")
+    tensor_type = type_of(name, blocks.grid)
+    raw = tensor_type.pack(blocks)
+    heads = rotary_heads(name, model.checkpoint.architecture)
+    return raw if heads is None else np.ascontiguousarray(to_gguf_rows(raw, heads)), tensor_type.name
