@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.quantize.transforms.equalisation import normalised
-from smolship.quantize.transforms.seams import Seam, Side, Weights, seams
+from smolship.quantize.transforms.seams import Seam, Side, Weights, block_of_channels, seams
 from smolship.quantize.transforms.statistics import Statistics
 
 RoundTrip = Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
@@ -60,7 +60,7 @@ def activation_scales(
 def _best_factor(seam: Seam, weights: Weights, statistics: Statistics, search: Search) -> NDArray[np.float64]:
     """What the seam's columns are multiplied by, float64 [channels]."""
     readers = [_Reader(side, weights, statistics, search) for side in seam.divided]
-    unit = _unit(seam, search.group)
+    unit = block_of_channels(seam, search.group)
     size, columns = _sizes(weights, statistics, seam)
     best = np.ones(seam.channels)
     least = _sum_errors(readers, best, unit)
@@ -106,17 +106,6 @@ def weighted_square(weight: NDArray[np.float32], moment: NDArray[np.float32]) ->
     if moment.ndim == 1:
         return float(np.square(weight).sum(axis=0) @ moment)
     return float(np.vdot(weight @ moment, weight))
-
-
-def _unit(seam: Seam, group: int | None) -> int:
-    """How many channels choose together: a block, if every reader's blocks hold whole blocks of channels in order."""
-    if group is None or seam.channels % group:
-        return seam.channels
-    for side in seam.divided:
-        blocks = side.channel.reshape(-1, group)  # [in / group, group]
-        if np.any(blocks[:, :1] % group) or np.any(np.diff(blocks, axis=1) != 1):
-            return seam.channels
-    return group
 
 
 def _normalised_blocks(factor: NDArray[np.float64], unit: int) -> NDArray[np.float64]:

@@ -90,6 +90,20 @@ def _layer(a: Architecture, p: str) -> tuple[Seam, ...]:
     )
 
 
+def block_of_channels(seam: Seam, group: int | None) -> int:
+    """How many channels share scales with no others when blocks of `group` columns are rounded (`None`: whole rows).
+
+    `group`, if each block of every reader is a block of channels in order; otherwise all the seam's channels.
+    """
+    if group is None or seam.channels % group:
+        return seam.channels
+    for side in seam.divided:
+        blocks = side.channel.reshape(-1, group)  # [in / group, group]
+        if np.any(blocks[:, 0] % group) or np.any(np.diff(blocks, axis=1) != 1):
+            return seam.channels
+    return group
+
+
 def rescale(weights: Weights, architecture: Architecture, scales: Scales) -> tuple[Weights, bool]:
     """The same model with every seam of `scales` scaled, and whether any weight's scale moved.
 
