@@ -1,0 +1,1 @@
+"""Multiple-choice questions on the real runtimes: rows, log-likelihoods, accuracy and paired comparisons."""
