@@ -89,9 +89,18 @@ TRANSFORMS: dict[str, Transform] = {
     for transform in (
         Transform("fold-gains", (), "every gain but the final one into the columns that read it", _fold),
         Transform("level-norm", (), "columns that read a norm to one size", partial(_level, kind="norm", share=1.0)),
-        Transform("level-v-o", (), "rows of v and columns of o to like sizes", partial(_level, kind="v-o", share=0.5)),
-        Transform("level-up-down", (), "rows of up and columns of down", partial(_level, kind="up-down", share=0.5)),
-        Transform("level-q-k", (), "rows of q and k, by rotary pair", partial(_level, kind="q-k", share=0.5)),
+        Transform(
+            "level-v-o", (), "columns of o to one size by KV-head channel", partial(_level, kind="v-o", share=1.0)
+        ),
+        Transform(
+            "level-up-down",
+            (),
+            "rows of up and columns of down to like sizes",
+            partial(_level, kind="up-down", share=0.5),
+        ),
+        Transform(
+            "level-q-k", (), "rows of q and k to like sizes by rotary pair", partial(_level, kind="q-k", share=0.5)
+        ),
         Transform(
             "activation-scales",
             ("second_moments",),
