@@ -1,6 +1,7 @@
 """`fit`: the scaling of a whole weight, and of one of its groups anew; codes come after (`scaling.encode_with`)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,11 @@ def fit(
 
 def refit(
     columns: NDArray[np.float32], scaling: Scaling, index: int, importance: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """New scales and minimums, [out] each, of group `index` of a weight whose columns there are now `columns` [out, g].
+) -> Scaling:
+    """`scaling` with new scales and minimums for group `index`, whose columns are now `columns` [out, g].
 
-    Super-scales stay as `scaling` has them. `importance` is [g] or [out, g].
+    Super-scales stay as they are: what a rounder needs that fixes them first and compensates errors later.
+    `importance` is [g] or [out, g].
     """
     grid = scaling.grid
     weights = _importance_of(importance, columns.shape, columns.shape[1], 0, len(columns))
@@ -52,7 +54,12 @@ def refit(
         at = index * scaling.super_scales.shape[1] // scaling.scales.shape[1]
         dm = None if scaling.super_minimums is None else scaling.super_minimums[:, at]
         found = fit_under(columns, grid, weights, scaling.super_scales[:, at], dm)
-    return found.scales[:, 0], None if found.minimums is None else found.minimums[:, 0]
+    scales, minimums = scaling.scales.copy(), scaling.minimums
+    scales[:, index] = found.scales[:, 0]
+    if minimums is not None and found.minimums is not None:
+        minimums = minimums.copy()
+        minimums[:, index] = found.minimums[:, 0]
+    return replace(scaling, scales=scales, minimums=minimums)
 
 
 def _fitter(grid: Grid) -> Callable[[NDArray[np.float32], Grid, Importance], Scaling]:

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gguf import GGUFReader, LlamaFileType
 from numpy.typing import NDArray
 from tiny import write_tiny_checkpoint
 
 from smolship.checkpoint import Checkpoint, open_checkpoint
+from smolship.errors import InputError
 from smolship.export import gguf
 from smolship.export.ollama import modelfile
-from smolship.quantize import QuantizedModel, quantize
+from smolship.quantize import QuantizedModel, Recipe, quantize
+from smolship.quantize.formats import FORMAT_GRIDS
 from smolship.reference import Reference
 from smolship.runtime_checks.probe.backend_gguf import Backend
 
@@ -35,8 +38,8 @@ def packed(request: pytest.FixtureRequest, tiny_checkpoint: Checkpoint, tmp_path
     return model, folder
 
 
-def test_llama_cpp_gives_the_logits_of_the_dequantised_weights(packed: tuple[QuantizedModel, Path]) -> None:
-    model, folder = packed
+def assert_same_logits(model: QuantizedModel, folder: Path) -> None:
+    """llama.cpp gives the logits of the dequantised weights."""
     tokens = model.checkpoint.tokenizer.encode(TEXT)
     backend = Backend(str(folder), CONTEXT, 1)
     got: NDArray[np.float32] = np.concatenate(list(backend.window(tokens)))
@@ -46,15 +49,58 @@ def test_llama_cpp_gives_the_logits_of_the_dequantised_weights(packed: tuple[Qua
     assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.998
 
 
+def test_llama_cpp_gives_the_logits_of_the_dequantised_weights(packed: tuple[QuantizedModel, Path]) -> None:
+    assert_same_logits(*packed)
+
+
 def test_the_integers_come_back_from_the_file(packed: tuple[QuantizedModel, Path]) -> None:
     model, folder = packed
     back = gguf.unpack(folder)
     assert set(back) == set(model.matrices())
     for name, blocks in back.items():
+        assert blocks.same_as(model.blocks(name, "gguf"))
+
+
+@pytest.fixture(scope="module")
+def wide_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A tiny model whose every row is 256 weights, as super-blocks need."""
+    folder = tmp_path_factory.mktemp("wide") / "wide"
+    write_tiny_checkpoint(folder, hidden_size=256, intermediate_size=256, num_hidden_layers=1)
+    return open_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("width", FORMAT_GRIDS["gguf"])
+def test_every_width_loads_and_answers_in_llama_cpp(wide_checkpoint: Checkpoint, width: str, tmp_path: Path) -> None:
+    model = QuantizedModel(wide_checkpoint, Recipe(width, width, width, "nearest", ""))
+    gguf.pack(model, tmp_path, CONTEXT)
+    assert_same_logits(model, tmp_path)
+    again = open_checkpoint(str(tmp_path / "model.gguf"))
+    sizes = 0
+    for name, blocks in gguf.unpack(tmp_path).items():
         meant = model.blocks(name, "gguf")
-        assert blocks.grid == meant.grid
-        assert np.array_equal(blocks.codes, meant.codes)
-        assert np.array_equal(blocks.scales, meant.scales)
+        assert blocks.same_as(meant)
+        np.testing.assert_array_equal(again.tensors.read(name), meant.dequantize())
+        sizes += blocks.codes.size
+    bits = model.grid(model.matrices()[0], "gguf").bits_per_weight(256)
+    floats = sum(4 * model.floats(name).size for name in model.vectors())
+    stored = sum(int(t.n_bytes) for t in GGUFReader(tmp_path / "model.gguf").tensors)
+    assert stored == sizes * bits / 8 + floats
+
+
+def test_the_file_type_is_what_most_weights_of_the_layers_are(wide_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    gguf.pack(QuantizedModel(wide_checkpoint, Recipe("mixed", "q5_k", "int8", "nearest", "")), tmp_path, CONTEXT)
+    reader = GGUFReader(tmp_path / "model.gguf")
+    assert {tensor.tensor_type.name for tensor in reader.tensors} == {"F32", "Q5_K", "Q8_0"}
+    field = reader.get_field("general.file_type")
+    assert field is not None
+    assert LlamaFileType(field.contents()) is LlamaFileType.MOSTLY_Q5_K_S
+
+
+def test_super_blocks_on_narrow_rows_are_refused_by_tensor(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    model = QuantizedModel(tiny_checkpoint, Recipe("q6_k", "q6_k", "int8", "nearest", ""))
+    with pytest.raises(InputError, match=r"q_proj\.weight: rows of 64 .* super-blocks of 256 that grid q6_k needs"):
+        gguf.pack(model, tmp_path, CONTEXT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_model_gives_the_same_bytes(packed: tuple[QuantizedModel, Path], tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from tiny import write_tiny_checkpoint
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
 from smolship.export import onnx as onnx_format
-from smolship.quantize import RECIPES, QuantizedModel, quantize
+from smolship.quantize import RECIPES, QuantizedModel, Recipe
+from smolship.quantize.grids import grid_named
 from smolship.quiet import quiet
 from smolship.reference import Reference
 from smolship.runtime_checks.probe.backend_onnx import Backend
@@ -27,6 +28,7 @@ from smolship.runtime_checks.probe.backend_onnx import Backend
 CONTEXT = 256
 TEXT = "The harbour light turned 1234 times, and nobody counted: <|im_start|> naïve — 漢字 🚢\n\n\tend"
 Packed = tuple[QuantizedModel, Path]
+ALL_RECIPES = RECIPES | {"uint4": Recipe("uint4", "uint4", "uint4", "nearest", "zero points, in the tied head too")}
 
 
 def dequantised(model: QuantizedModel) -> Reference:
@@ -37,7 +39,7 @@ def dequantised(model: QuantizedModel) -> Reference:
 
 
 def pack(checkpoint: Checkpoint, recipe: str, folder: Path) -> Packed:
-    model = quantize(checkpoint, recipe, ("onnx",))
+    model = QuantizedModel(checkpoint, ALL_RECIPES[recipe])
     folder.mkdir()
     onnx_format.pack(model, folder, CONTEXT)
     return model, folder
@@ -45,9 +47,9 @@ def pack(checkpoint: Checkpoint, recipe: str, folder: Path) -> Packed:
 
 @pytest.fixture(scope="module")
 def packed(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Packed]:
-    """The tiny model under every recipe that ONNX takes."""
+    """The tiny model under every recipe, and on ONNX's own grid."""
     root = tmp_path_factory.mktemp("onnx")
-    return {recipe: pack(tiny_checkpoint, recipe, root / recipe) for recipe in RECIPES}
+    return {recipe: pack(tiny_checkpoint, recipe, root / recipe) for recipe in ALL_RECIPES}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def run(folder: Path, rows: list[list[int]], padding: int = 0) -> NDArray[np.flo
     return logits[:, 0]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ALL_RECIPES)
 def test_onnxruntime_gives_the_logits_of_the_dequantised_weights(in_float: dict[str, Packed], recipe: str) -> None:
     model, folder = in_float[recipe]
     tokens = model.checkpoint.tokenizer.encode(TEXT)
@@ -90,7 +92,7 @@ def test_onnxruntime_gives_the_logits_of_the_dequantised_weights(in_float: dict[
     np.testing.assert_allclose(got, want, atol=2e-5 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ALL_RECIPES)
 def test_int8_activations_of_the_shipped_file_cost_little(packed: dict[str, Packed], recipe: str) -> None:
     model, folder = packed[recipe]
     tokens = model.checkpoint.tokenizer.encode(TEXT)
@@ -126,7 +128,7 @@ def test_the_context_is_a_limit(packed: dict[str, Packed]) -> None:
         Backend(str(folder), 8, 1).prefill(list(range(40, 49)))
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ALL_RECIPES)
 def test_optimum_generates_what_transformers_generates_from_the_dequantised_weights(
     in_float: dict[str, Packed], recipe: str
 ) -> None:
@@ -155,24 +157,25 @@ def _state(reference: Reference) -> dict[str, torch.Tensor]:
     return dict(reference.weights) | {"lm_head.weight": reference.weights["model.embed_tokens.weight"]}
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ALL_RECIPES)
 def test_the_integers_come_back_from_the_file(packed: dict[str, Packed], recipe: str) -> None:
     model, folder = packed[recipe]
     found = onnx_format.unpack(folder)
     assert sorted(found) == sorted(model.matrices())
     for name, blocks in found.items():
-        want = model.blocks(name, "onnx")
-        assert blocks.grid == want.grid
-        assert np.array_equal(blocks.codes, want.codes)
-        assert np.array_equal(blocks.scales, want.scales)
+        assert blocks.same_as(model.blocks(name, "onnx"))
 
 
-def test_embedding_and_head_share_one_tensor_and_scales_take_two_bytes(packed: dict[str, Packed]) -> None:
-    model, folder = packed["q4"]
-    bits = sum(4.5 * model.blocks(name, "onnx").codes.size for name in model.matrices())
+@pytest.mark.parametrize("recipe", ["q4", "uint4"])
+def test_embedding_and_head_share_one_tensor_that_takes_its_grid_s_bits(packed: dict[str, Packed], recipe: str) -> None:
+    model, folder = packed[recipe]
+    bits = sum(
+        blocks.codes.size * grid_named(blocks.grid).bits_per_weight(blocks.codes.shape[1])
+        for blocks in (model.blocks(name, "onnx") for name in model.matrices())
+    )
     graph = onnx.load(folder / "model.onnx").graph
-    weights = sum(len(t.raw_data) for t in graph.initializer if t.name.endswith((".codes", ".scales")))
-    assert weights == bits / 8
+    parts = (".codes", ".scales", ".zero_points")
+    assert sum(len(t.raw_data) for t in graph.initializer if t.name.endswith(parts)) == bits / 8
 
 
 def test_another_process_writes_the_same_bytes_and_nothing_of_the_machine(
