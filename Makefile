@@ -2,10 +2,10 @@
 SMOLSHIP := .venv/bin/smolship
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test quick lint format reference bench clean
+.PHONY: help install demo test quick lint format reference quantisation bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with smolship and everything it needs
 
@@ -32,6 +32,9 @@ format: install ## rewrite what the formatter and the linter can
 
 reference: install ## write docs/reference from the tables in the code
 	.venv/bin/python scripts/write_reference.py
+
+quantisation: install ## draw divergence against size for docs/quantisation.md
+	.venv/bin/python benchmarks/divergence_plot.py
 
 bench: install ## this project's files beside other tools' files
 	.venv/bin/python benchmarks/onnx_decode.py

@@ -1,8 +1,8 @@
 """benchmarks/multiple_choice.py: what is reported of scores, and a run on the tiny model."""
 
 import argparse
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,17 +14,10 @@ from smolship.runtime_checks.tasks.rows import Row
 from smolship.runtime_checks.tasks.scores import RowValues, values
 from smolship.workflows.build import Order, build
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "multiple_choice.py"
-
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("multiple_choice", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(benchmark_script: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_script("multiple_choice")
 
 
 def _values(*likelihoods: tuple[float, float]) -> RowValues:
