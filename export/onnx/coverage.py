@@ -4,7 +4,8 @@ import onnx_ir as ir
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.errors import SmolshipError
-from smolship.export.onnx.weights import CODES, SCALES
+from smolship.export.onnx.weights import CODES, GRID_KEY, SCALES, ZERO_POINTS
+from smolship.quantize.grids import grid_named
 
 FREE_BYTES = 4096
 """a constant up to this size is the graph's own (shapes, axes, rotary frequencies); a larger one must be a tensor"""
@@ -20,6 +21,8 @@ def check_coverage(model: ir.Model, a: Architecture) -> None:
     wanted: set[str] = set()
     for name, shape in a.shapes().items():
         wanted |= {name} if len(shape) == 1 else {name + CODES, name + SCALES}
+        if GRID_KEY + name in model.metadata_props and grid_named(model.metadata_props[GRID_KEY + name]).affine:
+            wanted.add(name + ZERO_POINTS)
     missing = wanted - set(model.graph.initializers)
     if missing:
         raise SmolshipError(f"the ONNX graph lacks tensors of the checkpoint: {', '.join(sorted(missing))}")

@@ -1,12 +1,13 @@
-"""How a quantised tensor stands in the graph: two initialisers, named after it, stored once whoever uses them."""
+"""How a quantised tensor stands in the graph: initialisers named after it, stored once whoever uses them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from smolship.export.onnx.packing import GRID_BITS, half_scales, pack_codes, packed_shape
+from smolship.export.onnx.packing import GRID_BITS, half_scales, pack_codes, pack_zero_points, packed_shape
 from smolship.quantize.blocks import Blocks
 
 BlocksOf = Callable[[str], Blocks]
@@ -14,8 +15,22 @@ BlocksOf = Callable[[str], Blocks]
 
 CODES = ".codes"
 SCALES = ".scales"
+ZERO_POINTS = ".zero_points"
 GRID_KEY = "smolship.grid."
 """the model's metadata property that names a tensor's grid, followed by the tensor's name"""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A quantised tensor's values in the graph."""
+
+    codes: ir.Value
+    """packed, uint8 [out, in/32, bytes of a group]"""
+    scales: ir.Value
+    """float32 [out, in/32]"""
+    zero_points: ir.Value | None
+    """packed, uint8 [out, in/64] rounded up; symmetric grids have none"""
+    bits: int
 
 
 def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
@@ -27,8 +42,8 @@ def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> i
     return graph.initializers[name]
 
 
-def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) -> tuple[ir.Value, ir.Value, int]:
-    """The packed codes, the float32 scales [out, in/32] and the bits of `tensor`; a second call gives the same values.
+def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) -> Stored:
+    """The values that `tensor` is stored in; a second call gives the same.
 
     The file keeps the scales in float16, which holds them exactly, behind a `Cast` to the activations' float32 (the
     CPU kernel takes no other): ONNX Runtime folds the cast when it loads the model. A session with every optimisation
@@ -43,9 +58,12 @@ def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) ->
         cast.outputs[0].name = tensor + SCALES + ".float32"
         cast.outputs[0].type, cast.outputs[0].shape = ir.TensorType(ir.DataType.FLOAT), half.shape
         graph.insert_before(before, cast)
+        packed = pack_zero_points(tensor, blocks)
+        if packed is not None:
+            add_initializer(graph, tensor + ZERO_POINTS, packed)
         model.metadata_props[GRID_KEY + tensor] = blocks.grid
-    half = graph.initializers[tensor + SCALES]
-    return codes, half.consumers()[0].outputs[0], GRID_BITS[blocks.grid]
+    scales = graph.initializers[tensor + SCALES].consumers()[0].outputs[0]
+    return Stored(codes, scales, graph.initializers.get(tensor + ZERO_POINTS), GRID_BITS[blocks.grid])
 
 
 def _add_packed(graph: ir.Graph, tensor: str, blocks: Blocks) -> ir.Value:

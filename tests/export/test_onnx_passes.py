@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from smolship.checkpoint import EMBEDDING, Architecture
 from smolship.errors import InputError, SmolshipError
 from smolship.export.onnx.coverage import check_coverage
-from smolship.export.onnx.packing import half_scales, pack_codes, packed_shape, unpack_codes
+from smolship.export.onnx.packing import (
+    GRID_BITS,
+    half_scales,
+    pack_codes,
+    pack_zero_points,
+    packed_shape,
+    unpack_codes,
+    unpack_minimums,
+)
 from smolship.export.onnx.passes import Pass, run_passes
 from smolship.export.onnx.passes.declare_outputs import declare_outputs
 from smolship.export.onnx.passes.last_logits import LOGITS_FROM, last_logits
@@ -23,6 +31,7 @@ from smolship.export.onnx.passes.quantized_linear import quantized_linear
 from smolship.export.onnx.passes.strip_provenance import strip_provenance
 from smolship.export.onnx.write import write_model
 from smolship.quantize import Blocks
+from smolship.quantize.grids import grid_named
 
 ARCHITECTURE = Architecture(
     vocabulary=96, hidden=64, intermediate=128, layers=1, heads=4, kv_heads=2, head_dim=16, rope_theta=1e5,
@@ -46,10 +55,12 @@ PLAIN = """
 
 def blocks(grid: str, rows: int = 96, row: int = 64) -> Blocks:
     random = np.random.default_rng(0)
-    low, high = (-127, 127) if grid.startswith("int8") else (-8, 7)
     scales = np.abs(random.standard_normal((rows, row // 32))).astype(np.float16).astype(np.float32) + np.float32(0.25)
-    codes = random.integers(low, high, (rows, row), np.int8, endpoint=True)
-    return Blocks(codes, scales.astype(np.float16).astype(np.float32), grid)
+    kind = grid_named(grid)
+    codes = random.integers(kind.low, kind.high, (rows, row), np.int8, endpoint=True)
+    scales = scales.astype(np.float16).astype(np.float32)
+    zero_points = random.integers(0, 16, scales.shape).astype(np.float32)
+    return Blocks(codes, scales, grid, -zero_points * scales if kind.affine else None)
 
 
 def run(model: ir.Model, **feeds: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -61,7 +72,7 @@ def run(model: ir.Model, **feeds: NDArray[np.generic]) -> NDArray[np.float32]:
     return found
 
 
-@pytest.mark.parametrize("grid", ["int4-b32", "int8-b32", "q4_0"])
+@pytest.mark.parametrize("grid", GRID_BITS)
 def test_the_tied_matrix_is_gathered_and_multiplied_from_one_initializer(grid: str) -> None:
     tied = blocks(grid)
     w = tied.dequantize()
@@ -71,7 +82,8 @@ def test_the_tied_matrix_is_gathered_and_multiplied_from_one_initializer(grid: s
     want = (w[ids] ** 2) @ w.T
     np.testing.assert_allclose(run(model, ids=ids), want, atol=1e-5 * np.abs(want).max())
     stored = [name for name, v in model.graph.initializers.items() if v.const_value and v.const_value.size > 8]
-    assert sorted(stored) == [f"{EMBEDDING}.codes", f"{EMBEDDING}.scales"]
+    parts = [".codes", ".scales", *([".zero_points"] if tied.minimums is not None else [])]
+    assert sorted(stored) == [EMBEDDING + part for part in parts]
 
 
 def test_the_head_sees_the_last_position_only() -> None:
@@ -165,12 +177,33 @@ def test_a_float_weight_that_no_one_quantised_is_an_error() -> None:
         check_coverage(model, ARCHITECTURE)
 
 
-@pytest.mark.parametrize(("grid", "bits"), [("int4-b32", 4), ("int8-b32", 8)])
-def test_codes_unpack_to_what_was_packed(grid: str, bits: int) -> None:
+@pytest.mark.parametrize("grid", GRID_BITS)
+def test_codes_unpack_to_what_was_packed(grid: str) -> None:
     original = blocks(grid)
     packed = pack_codes(original)
-    assert packed.shape == packed_shape("w", original) == (96, 2, 32 * bits // 8)
-    np.testing.assert_array_equal(unpack_codes(packed, bits), original.codes)
+    assert packed.shape == packed_shape("w", original) == (96, 2, 32 * GRID_BITS[grid] // 8)
+    np.testing.assert_array_equal(unpack_codes(packed, grid), original.codes)
+
+
+@pytest.mark.parametrize("row", [64, 96])
+def test_zero_points_unpack_to_what_was_packed(row: int) -> None:
+    original = blocks("uint4-b32", row=row)
+    packed = pack_zero_points("w", original)
+    assert packed is not None
+    assert packed.shape == (96, 1 if row == 64 else 2)
+    assert original.minimums is not None
+    np.testing.assert_array_equal(unpack_minimums(packed, original.scales), original.minimums)
+    assert pack_zero_points("w", blocks("int4-b32")) is None
+
+
+def test_rows_with_an_odd_number_of_groups_have_zero_points_of_their_own() -> None:
+    tied = blocks("uint4-b32", row=96)
+    w = tied.dequantize()
+    steps = (quantized_embedding(lambda _: tied), quantized_linear(lambda _: tied, 0))
+    ids = np.array([[0, 95, 7]], np.int64)
+    want = (w[ids] ** 2) @ w.T
+    got = run(run_passes(ir.from_onnx_text(TIED), steps), ids=ids)
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
 
 
 def test_what_the_operators_cannot_hold_is_refused_by_name() -> None:
@@ -181,6 +214,9 @@ def test_what_the_operators_cannot_hold_is_refused_by_name() -> None:
         packed_shape("layer.weight", Blocks(good.codes, np.ones((96, 4), np.float32), "int4-b32"))
     with pytest.raises(InputError, match=r"layer\.weight: a scale of grid int4-b32 is not exact in float16"):
         half_scales("layer.weight", Blocks(good.codes, good.scales + np.float32(1e-5), "int4-b32"))
+    minimum = np.full_like(good.scales, 0.3)
+    with pytest.raises(InputError, match=r"layer\.weight: a minimum of grid uint4-b32 is no zero point"):
+        pack_zero_points("layer.weight", Blocks(good.codes, good.scales, "uint4-b32", minimum))
 
 
 def test_the_streamed_file_is_the_model_that_onnx_would_write(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ and 0.002 at 4. Where a processor lacks the kernel, ONNX Runtime computes in flo
 
 
 def quantized_linear(blocks_of: BlocksOf, accuracy_level: int = ACCURACY_LEVEL) -> Pass:
-    """The pass that turns each `smolship::Linear(x)` into `MatMulNBits(x, codes, scales)`; x float32 [..., in]."""
+    """The pass that turns each `smolship::Linear(x)` into `MatMulNBits(x, codes, scales[, zero points])`.
+
+    x is float32 [..., in].
+    """
 
     def run(model: ir.Model) -> tuple[ir.Model, bool]:
         found = [node for node in model.graph if node.domain == "smolship" and node.op_type == "Linear"]
@@ -33,12 +36,13 @@ def quantized_linear(blocks_of: BlocksOf, accuracy_level: int = ACCURACY_LEVEL) 
 def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf, accuracy_level: int) -> None:
     tensor = node.attributes["name"].as_string()
     blocks = blocks_of(tensor)
-    codes, scales, bits = add_blocks(model, tensor, blocks, before=node)
+    stored = add_blocks(model, tensor, blocks, before=node)
     out, row = blocks.codes.shape
-    attributes = {"K": row, "N": out, "bits": bits, "block_size": GROUP, "accuracy_level": accuracy_level}
+    zero_points = [] if stored.zero_points is None else [stored.zero_points]
+    attributes = {"K": row, "N": out, "bits": stored.bits, "block_size": GROUP, "accuracy_level": accuracy_level}
     matmul = ir.node(
         "MatMulNBits",
-        [node.inputs[0], codes, scales],
+        [node.inputs[0], stored.codes, stored.scales, *zero_points],
         attributes,
         domain="com.microsoft",
         name=f"{node.name}NBits",
