@@ -9,7 +9,7 @@ from pathlib import Path
 from smolship.export import FORMATS
 from smolship.quantize import RECIPES
 from smolship.quantize.formats import FORMAT_GRIDS
-from smolship.quantize.grids import GRIDS
+from smolship.quantize.grids import GRIDS, Grid
 from smolship.runtime_checks.runtimes import RUNTIMES
 from smolship.targets import METRICS, Target, load_target, target_names
 
@@ -35,10 +35,7 @@ def recipes() -> str:
     widths = list(dict.fromkeys(width for table in FORMAT_GRIDS.values() for width in table))
     chosen = [(r.name, r.linear, r.embedding, r.rounding, r.summary) for r in RECIPES.values()]
     meant = [(width, *(FORMAT_GRIDS[fmt].get(width, "error") for fmt in FORMAT_GRIDS)) for width in widths]
-    grids = [
-        (g.name, g.bits, f"[{g.low}, {g.high}]", g.group_size or "row", g.scale_format.value, g.note)
-        for g in GRIDS.values()
-    ]
+    grids = [(g.name, *_bits(g), _groups(g), g.scale_format.value, g.offset.value, g.note) for g in GRIDS.values()]
     return "\n".join(
         [
             "# Recipes and grids\n",
@@ -46,10 +43,22 @@ def recipes() -> str:
             markdown_table(("recipe", "layers", "embedding and tied head", "rounding", "what for"), chosen),
             "What a width is in each format; where a format lacks it, the recipe is refused and the tensor named.\n",
             markdown_table(("width", *FORMAT_GRIDS), meant),
-            "The grids: `weight ≈ code · scale`.\n",
-            markdown_table(("grid", "bits", "codes", "group", "scales", "note"), grids),
+            "The grids: `weight ≈ scale · level(code) + minimum`. In a super-block scales and minimums are integers times a",
+            "float16. Bits a weight are those of a row of 1,536, scales and minimums included.\n",
+            markdown_table(("grid", "bits a weight", "levels", "group", "scales", "offset", "note"), grids),
         ]
     )
+
+
+def _bits(grid: Grid) -> tuple[str, str]:
+    """Bits per weight, and the levels: from the lowest to the highest if they are even, else each."""
+    even = len(grid.levels) == grid.levels[-1] - grid.levels[0] + 1
+    levels = f"[{grid.levels[0]}, {grid.levels[-1]}]" if even else " ".join(map(str, grid.levels))
+    return f"{grid.bits_per_weight(1536):.5g}", levels
+
+
+def _groups(grid: Grid) -> str:
+    return f"{grid.group_size or 'row'}" + (f" in super-blocks of {grid.super_group}" if grid.super_group else "")
 
 
 def formats() -> str:

@@ -23,9 +23,9 @@ GRIDS: dict[str, Grid] = {
         Grid("q5_0", 5, -16, 15, 32, _HALF, "GGUF: 5 bits, signed scales"),
         Grid("q5_1", 5, 0, 31, 32, _HALF, "GGUF: 5 bits between a minimum and a maximum", Offset.MINIMUM),
         Grid("iq4_nl", 4, 0, 15, 32, _HALF, "GGUF: 16 uneven levels, denser near zero", uneven_levels=IQ4_NL_LEVELS),
-        Grid("q4_k", 4, 0, 15, 32, _HALF, "GGUF: Q4_K", Offset.MINIMUM, super_group=256, factor_high=63),
-        Grid("q5_k", 5, 0, 31, 32, _HALF, "GGUF: Q5_K", Offset.MINIMUM, super_group=256, factor_high=63),
-        Grid("q6_k", 6, -32, 31, 16, _HALF, "GGUF: Q6_K", super_group=256, factor_low=-128, factor_high=127),
+        Grid("q4_k", 4, 0, 15, 32, _HALF, "GGUF: minimums ≤ 0", Offset.MINIMUM, super_group=256, factor_high=63),
+        Grid("q5_k", 5, 0, 31, 32, _HALF, "GGUF: minimums ≤ 0", Offset.MINIMUM, super_group=256, factor_high=63),
+        Grid("q6_k", 6, -32, 31, 16, _HALF, "GGUF: signed scales", super_group=256, factor_low=-128, factor_high=127),
         Grid("uint4-b32", 4, 0, 15, 32, _HALF, "ONNX: 4 bits and a zero point", Offset.ZERO_POINT),
     )
 }
