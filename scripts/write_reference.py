@@ -43,8 +43,8 @@ def recipes() -> str:
             markdown_table(("recipe", "layers", "embedding and tied head", "rounding", "what for"), chosen),
             "What a width is in each format; where a format lacks it, the recipe is refused and the tensor named.\n",
             markdown_table(("width", *FORMAT_GRIDS), meant),
-            "The grids: `weight ≈ scale · level(code) + minimum`. In a super-block scales and minimums are integers times a",
-            "float16. Bits a weight are those of a row of 1,536, scales and minimums included.\n",
+            "The grids: `weight ≈ scale · level(code) + minimum`. In a super-block scales and minimums are integers times",
+            "a float16. Bits a weight are those of a row of 1,536, scales and minimums included.\n",
             markdown_table(("grid", "bits a weight", "levels", "group", "scales", "offset", "note"), grids),
         ]
     )
