@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.quantize.grids import decode, grid_named
+from smolship.quantize.grids import Scaling, decode, grid_named
 
 _ARRAYS = ("codes", "scales", "minimums", "super_scales", "super_minimums")
 
@@ -51,3 +51,9 @@ class Blocks:
         return self.grid == other.grid and all(
             a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs
         )
+
+
+def blocks_of(codes: NDArray[np.int8], scaling: Scaling) -> Blocks:
+    """The blocks of `codes` int8 [out, in] under a scaling."""
+    factors = scaling.super_scales, scaling.super_minimums
+    return Blocks(codes, scaling.scales, scaling.grid.name, scaling.minimums, *factors)

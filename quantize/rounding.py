@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.errors import InputError
-from smolship.quantize.blocks import Blocks
-from smolship.quantize.grids import Grid, Scaling, encode_with, fit, round_scale
+from smolship.quantize.blocks import Blocks, blocks_of
+from smolship.quantize.grids import Grid, encode_with, fit, round_scale
 
 
 class Rounding(Protocol):
@@ -58,12 +58,6 @@ ROUNDINGS: dict[str, Rounding] = {
     "nearest": NearestRounding(),
     "llama.cpp": LlamaCppRounding(),
 }
-
-
-def blocks_of(codes: NDArray[np.int8], scaling: Scaling) -> Blocks:
-    """The blocks of `codes` int8 [out, in] under a scaling."""
-    factors = scaling.super_scales, scaling.super_minimums
-    return Blocks(codes, scaling.scales, scaling.grid.name, scaling.minimums, *factors)
 
 
 Reference = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32] | None]

@@ -30,24 +30,29 @@ def encode_with(columns: NDArray[np.float32], scaling: Scaling, first: int = 0) 
 
     A rounder that compensates errors fixes a `Scaling` and encodes a few columns at a time.
     """
-    codes = np.empty(columns.shape, np.int8)
-    step = max(1, CHUNK // columns.shape[1])
-    for start in range(0, len(columns), step):
+    group = scaling.group
+    out, count = columns.shape
+    if first % group or count % group:
+        scales, minimums = _of_columns(scaling, first, count)
+        return nearest_codes(columns, scales, scaling.grid, minimums)
+    codes = np.empty((out, count // group, group), np.int8)
+    groups = columns.reshape(codes.shape)
+    at = slice(first // group, (first + count) // group)
+    step = max(1, CHUNK // count)
+    for start in range(0, out, step):
         rows = slice(start, start + step)
-        scales, minimums = _of_columns(scaling, rows, first, columns.shape[1])
-        codes[rows] = nearest_codes(columns[rows], scales, scaling.grid, minimums)
-    return codes
+        minimums = None if scaling.minimums is None else scaling.minimums[rows, at, None]
+        codes[rows] = nearest_codes(groups[rows], scaling.scales[rows, at, None], scaling.grid, minimums)
+    return codes.reshape(out, count)
 
 
 def decode_with(codes: NDArray[np.int8], scaling: Scaling, first: int = 0) -> NDArray[np.float32]:
     """The weights that `codes` int8 [out, k] stand for as the columns from `first` on; float32 [out, k]."""
-    scales, minimums = _of_columns(scaling, slice(None), first, codes.shape[1])
+    scales, minimums = _of_columns(scaling, first, codes.shape[1])
     return decode(codes, scales, scaling.grid, minimums)
 
 
-def _of_columns(
-    scaling: Scaling, rows: slice, first: int, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """The scales and minimums of each of `count` columns from `first` on, [rows, count]."""
+def _of_columns(scaling: Scaling, first: int, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """The scales and minimums of each of `count` columns from `first` on, [out, count]."""
     at = np.arange(first, first + count) // scaling.group
-    return scaling.scales[rows][:, at], None if scaling.minimums is None else scaling.minimums[rows][:, at]
+    return scaling.scales[:, at], None if scaling.minimums is None else scaling.minimums[:, at]
