@@ -13,7 +13,7 @@ from smolship.quantize.grids import grid_named
 from smolship.quantize.rounding import NearestRounding
 from smolship.quantize.transforms.activation_scales import RoundTrip, Search, activation_scales
 from smolship.quantize.transforms.equalisation import folding_scales, levelling_scales
-from smolship.quantize.transforms.migration import block_migration_scales, migration_scales
+from smolship.quantize.transforms.migration import migration_scales
 from smolship.quantize.transforms.permutation import orders_by_column, reorder_inner
 from smolship.quantize.transforms.rotation import random_rotations, rotate_residual, rotate_v_o
 from smolship.quantize.transforms.seams import Weights, rescale
@@ -68,10 +68,6 @@ def _migrate(weights: Weights, a: Architecture, statistics: Statistics) -> tuple
     return rescale(weights, a, migration_scales(weights, a, statistics))
 
 
-def _migrate_blocks(weights: Weights, a: Architecture, statistics: Statistics) -> tuple[Weights, bool]:
-    return rescale(weights, a, block_migration_scales(a, statistics))
-
-
 def _rotate(weights: Weights, a: Architecture, _: Statistics) -> tuple[Weights, bool]:
     return rotate_v_o(weights, a, random_rotations(a, seed=0))
 
@@ -108,9 +104,6 @@ TRANSFORMS: dict[str, Transform] = {
             partial(_search, grid="int4-b32"),
         ),
         Transform("migrate-activations", ("peaks",), "outliers of activations into weights, half-way", _migrate),
-        Transform(
-            "migrate-blocks", ("peaks",), "the same by powers of two: blocks of 32 keep their codes", _migrate_blocks
-        ),
         Transform("rotate-v-o", (), "each KV head's values by a random Hadamard matrix", _rotate),
         Transform("rotate-residual", (), "refused: it would untie the embedding", _refuse),
         Transform("reorder-inner", (), "the MLP's channels by the size of their column of down", _reorder),

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from smolship.checkpoint import EMBEDDING, FINAL_NORM, Architecture, Checkpoint
 from smolship.errors import InputError
-from smolship.quantize.grids import grid_named
-from smolship.quantize.rounding import NearestRounding
 from smolship.quantize.transforms import (
     TRANSFORMS,
     Statistics,
@@ -22,7 +20,7 @@ from smolship.quantize.transforms import (
 )
 from smolship.quantize.transforms.activation_scales import Search, activation_scales, weighted_square
 from smolship.quantize.transforms.equalisation import levelling_scales
-from smolship.quantize.transforms.migration import block_migration_scales, migration_scales
+from smolship.quantize.transforms.migration import migration_scales
 from smolship.quantize.transforms.permutation import reorder_inner
 from smolship.quantize.transforms.rotation import hadamard, random_rotations, rotate_v_o
 from smolship.quantize.transforms.table import nearest_round_trip
@@ -234,23 +232,6 @@ def test_migration_brings_the_peaks_of_activations_down(
         for side in (side for side in seam.divided if seam.kind in ("norm", "up-down")):
             old, new = (peaks.peak(side.tensor) for peaks in (statistics, after))
             assert new.max() / np.median(new) < 0.5 * old.max() / np.median(old)
-
-
-def test_migration_by_blocks_keeps_every_code(architecture: Architecture, weights: Weights, ids: list[int]) -> None:
-    before = outlying(weights, architecture)
-    statistics, grid = watched(architecture, before, ids), grid_named("int4-b32")
-    after, changed = run(transform_named("migrate-blocks"), before, architecture, statistics)
-    assert changed
-    for name, shape in architecture.shapes().items():
-        if len(shape) == 2:
-            old, new = (NearestRounding().round(name, model[name], grid) for model in (before, after))
-            assert np.array_equal(old.codes, new.codes)
-    scales = block_migration_scales(architecture, statistics)
-    assert {name.rsplit(".", 1)[-1] for name in scales} == {"input_layernorm", "post_attention_layernorm", "up_down"}
-    peaks = watched(architecture, after, ids)
-    for name in statistics.peaks:
-        old_peak, new_peak = (seen.peak(name).reshape(-1, 32).max(axis=1) for seen in (statistics, peaks))
-        assert new_peak.max() / new_peak.min() <= max(2.001, old_peak.max() / old_peak.min()) or "o_proj" in name
 
 
 def test_statistics_follow_a_rescaling(
