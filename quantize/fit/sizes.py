@@ -1,0 +1,84 @@
+"""What a tensor on a grid takes in each format's model file, and the grids that are weighed against one another."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smolship.checkpoint import EMBEDDING, Architecture
+from smolship.errors import unknown_name
+from smolship.quantize.grids import Grid, grid_named
+
+Shape = tuple[int, int]
+"""rows and columns, [out, in]"""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One format's costs."""
+
+    grids: tuple[str, ...]
+    """those worth weighing, a handful: each is tried on every tensor whose rows it divides"""
+    bytes_of: Callable[[str, Shape, Grid], int]
+    """what a tensor of that name and shape takes on a grid"""
+
+
+def _gguf(_tensor: str, shape: Shape, grid: Grid) -> int:
+    """Rows of blocks, the whole tensor padded to `general.alignment`; exact."""
+    return _rounded_up(_payload(shape, grid), 32)
+
+
+def _onnx(tensor: str, shape: Shape, grid: Grid) -> int:
+    """Codes, float16 scales and packed zero points: exact, and at most so much for what names and counts them.
+
+    A second operand has its name in the initialiser and at each node that reads it; lengths are of variable width.
+    """
+    frame = 8 if not grid.affine else 1280 if tensor == EMBEDDING else 256
+    return _payload(shape, grid) + frame
+
+
+def _executorch(tensor: str, shape: Shape, grid: Grid) -> int:
+    """Codes and scales, each a segment of its own; the embedding's codes once, its scales for gather and head."""
+    codes = shape[0] * shape[1] * grid.bits // 8
+    scales = _payload(shape, grid) - codes
+    return _rounded_up(codes, 128) + _rounded_up(scales, 128) * (2 if tensor == EMBEDDING else 1)
+
+
+STORAGES: dict[str, Storage] = {
+    # Of several grids of one size the sensitivities say which is best for a tensor. K-quants need rows of 256·n.
+    "gguf": Storage(("q4_0", "iq4_nl", "q4_k", "q5_0", "q5_k", "q5_1", "q6_k", "int8-b32"), _gguf),
+    "onnx": Storage(("int4-b32", "uint4-b32", "int8-b32"), _onnx),
+    "executorch": Storage(("int4-b32", "int8-row"), _executorch),
+}
+
+
+def sizes_of(architecture: Architecture, format_name: str) -> dict[str, dict[str, int]]:
+    """The bytes of every matrix on every grid of the format that divides its rows, in file order.
+
+    With what a file holds besides they are the model file's size: exactly in GGUF, at most in ONNX and ExecuTorch.
+    """
+    if format_name not in STORAGES:
+        raise unknown_name("format", format_name, list(STORAGES))
+    storage = STORAGES[format_name]
+    grids = [grid_named(name) for name in storage.grids]
+    return {
+        name: {grid.name: storage.bytes_of(name, (shape[0], shape[1]), grid) for grid in grids if _divides(grid, shape)}
+        for name, shape in architecture.shapes().items()
+        if len(shape) == 2
+    }
+
+
+def smallest(sizes: dict[str, dict[str, int]]) -> dict[str, str]:
+    """The assignment with the fewest bytes, the first of equals: what a file's fixed bytes are found with."""
+    return {tensor: min(of_grids, key=of_grids.__getitem__) for tensor, of_grids in sizes.items()}
+
+
+def _divides(grid: Grid, shape: tuple[int, ...]) -> bool:
+    return shape[1] % (grid.super_group or grid.group_size or 1) == 0
+
+
+def _payload(shape: Shape, grid: Grid) -> int:
+    """Codes, scales and offsets, packed densely; a whole number of bytes on every grid."""
+    return round(shape[0] * shape[1] * grid.bits_per_weight(shape[1]) / 8)
+
+
+def _rounded_up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
