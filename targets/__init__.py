@@ -1,6 +1,7 @@
 """Device profiles, their budgets, and how to reach a device."""
 
 from smolship.targets.budget import Budget
+from smolship.targets.goal import Goal, goal_of, parse_goal
 from smolship.targets.metrics import METRICS, Metric
 from smolship.targets.target import Device, Target, load_target, target_names
 from smolship.targets.transport import Exit, Local, Transport
@@ -10,10 +11,13 @@ __all__ = [
     "Budget",
     "Device",
     "Exit",
+    "Goal",
     "Local",
     "Metric",
     "Target",
     "Transport",
+    "goal_of",
     "load_target",
+    "parse_goal",
     "target_names",
 ]
