@@ -35,6 +35,8 @@ class Subject(_Record):
     already_quantised: bool
     stored_as: str
     """how the checkpoint stored its matrices"""
+    predicted_divergence: float | None = None
+    """nats, of a file whose grids were chosen to fit: what the choice foresaw"""
 
 
 class Host(_Record):

@@ -154,7 +154,18 @@ def _row(checked: Checked) -> dict[str, Any]:
         "checked": checked,
         "figures": _figures(measurements, found),
         "differences": _differences(measurements),
+        "prediction": prediction(measurements),
     }
+
+
+def prediction(measurements: Measurements) -> str | None:
+    """What was predicted of the file beside what was measured, in words; `None` if nothing was predicted."""
+    foreseen = measurements.subject.predicted_divergence
+    if foreseen is None:
+        return None
+    found = values(measurements)["kl_mean"]
+    measured = "not measured" if found is None else f"measured {figure('kl_mean', found)}"
+    return f"{METRICS['kl_mean'].title}: predicted {figure('kl_mean', foreseen)}, {measured}"
 
 
 def _differences(measurements: Measurements) -> list[tuple[str, str]]:

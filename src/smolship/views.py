@@ -112,24 +112,26 @@ def _worst(share: "GridShare") -> str:
 
 def report(made: "Report", folder: Path | None) -> View:
     """What was checked: the figures, every budget that did not pass, and what was proved."""
-    from smolship.runtime_checks.report import COLUMNS, cell
+    from smolship.runtime_checks.report import COLUMNS, cell, prediction
     from smolship.runtime_checks.verdicts import values
     from smolship.targets import METRICS
 
-    figures, exceptions = [], []
+    figures, exceptions, predictions = [], [], []
     for one in made.checked:
         subject, found = one.measurements.subject, values(one.measurements)
         name = f"{subject.recipe} {subject.format}"
         figures.append((name, *(cell(metric, found[metric]) for metric, _ in COLUMNS), one.outcome))
         if failure := one.measurements.failure:
             exceptions.append((name, f"the runtime, at {failure.stage}", "", failure.message, "failed to run"))
+        if told := prediction(one.measurements):
+            predictions.append(f"{name}, {told}")
         exceptions += [(name, v.title, v.limit, v.shown, v.outcome) for v in one.verdicts if v.outcome != "pass"]
     headings = tuple("\n".join([*heading.split(), METRICS[metric].unit.name]) for metric, heading in COLUMNS)
     title = f"Measured on this host, held against the budgets of {made.target}"
     tables = [table(title, ("artefact", *headings, ""), figures, headings, dense=True)]
     if exceptions:
         tables.append(table("Budgets that did not pass", ("artefact", "budget", "limit", "measured", ""), exceptions))
-    notes = [*made.identical, *_source_note(made)]
+    notes = [*made.identical, *predictions, *_source_note(made)]
     if folder is not None:
         notes.append(f"Report: {folder / 'report.html'}")
     notes.append(_summary(made))

@@ -21,7 +21,7 @@ from smolship.runtime_checks.measurements import (
     Subject,
     TextUsed,
 )
-from smolship.runtime_checks.report import Report, render, report_of, write_report
+from smolship.runtime_checks.report import Report, prediction, render, report_of, write_report
 from smolship.targets import load_target
 
 LOAD = (0.5, 0.4, 0.3)
@@ -213,3 +213,21 @@ def test_ticks_reach_around_any_points(points: list[tuple[float, float]]) -> Non
     assert 3 <= len(plot.x_ticks) <= 8
     assert 3 <= len(plot.y_ticks) <= 8
     assert all(plot.left <= mark.x <= plot.right and plot.top <= mark.y <= plot.bottom for mark in plot.marks)
+
+
+def test_what_was_predicted_stands_beside_what_was_measured() -> None:
+    plain = measured("fit-80MB")
+    foreseen = plain.subject.model_copy(update={"predicted_divergence": 0.0613})
+    made = report_of([plain.model_copy(update={"subject": foreseen}), measured("q8")], load_target("host"))
+    for kind in ("html", "md"):
+        text = render(made, kind)
+        assert text.count("ean KL divergence: predicted 0.0613 nats, measured 0.004 nats") == 1
+    assert "fit-80MB gguf, mean KL divergence: predicted" in render(made, "md")
+
+
+def test_a_prediction_without_a_measurement_is_shown_as_that() -> None:
+    plain = measured("fit-80MB")
+    subject = plain.subject.model_copy(update={"predicted_divergence": 0.0613})
+    failed = plain.model_copy(update={"subject": subject, "fidelity": None})
+    assert prediction(failed) == "mean KL divergence: predicted 0.0613 nats, not measured"
+    assert prediction(plain) is None
