@@ -1,28 +1,16 @@
 """What a tensor is said to take is what it takes in the files."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from tiny import write_tiny_checkpoint
 
-from smolship.checkpoint import open_checkpoint
+from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
 from smolship.export import FORMATS
 from smolship.quantize import RECIPES, QuantizedModel
-from smolship.quantize.fit import STORAGES, sizes_of, smallest
+from smolship.quantize.fit import STORAGES, FittedModel, StandIn, sizes_of, smallest
 from smolship.quantize.formats import FORMAT_GRIDS
-from smolship.quantize.grids import Grid, grid_named
-
-
-@dataclass(frozen=True, eq=False)
-class Assigned(QuantizedModel):
-    """A model with a grid for each tensor."""
-
-    grids: dict[str, str] = field(default_factory=dict)
-
-    def grid(self, tensor: str, format_name: str) -> Grid:
-        return grid_named(self.grids[tensor])
 
 
 def assignments(sizes: dict[str, dict[str, int]]) -> list[dict[str, str]]:
@@ -44,15 +32,29 @@ def test_the_file_is_the_sum_of_its_tensors_and_what_is_fixed(fmt: str, slack: i
     checkpoint = open_checkpoint(str(folder))
     sizes = sizes_of(checkpoint.architecture, fmt)
     assert all(set(of) == set(STORAGES[fmt].grids) for of in sizes.values())
-    fixed = None
-    for index, grids in enumerate(assignments(sizes)):
-        place = tmp_path / str(index)
+
+    def packed(model: QuantizedModel, name: str) -> int:
+        place = tmp_path / name
         place.mkdir()
-        FORMATS[fmt].load().pack(Assigned(checkpoint, RECIPES["q8"], {}, grids), place, 256)
-        found = (place / FORMATS[fmt].model_file).stat().st_size
-        tensors = sum(sizes[tensor][grid] for tensor, grid in grids.items())
-        fixed = found - tensors if fixed is None else fixed
-        assert 0 <= fixed + tensors - found <= slack
+        FORMATS[fmt].load().pack(model, place, 256)
+        return (place / FORMATS[fmt].model_file).stat().st_size
+
+    def tensors(grids: dict[str, str]) -> int:
+        return sum(sizes[tensor][grid] for tensor, grid in grids.items())
+
+    stand_in = StandIn(checkpoint, RECIPES["q8"], grids=smallest(sizes))
+    fixed = packed(stand_in, "stand-in") - tensors(smallest(sizes))
+    for index, grids in enumerate(assignments(sizes)):
+        found = packed(FittedModel(checkpoint, RECIPES["q8"], grids=grids), str(index))
+        assert 0 <= fixed + tensors(grids) - found <= slack
+
+
+def test_a_grid_that_was_chosen_for_another_format_is_named(tiny_checkpoint: Checkpoint) -> None:
+    model = FittedModel(tiny_checkpoint, RECIPES["q8"], grids=smallest(sizes_of(tiny_checkpoint.architecture, "gguf")))
+    with pytest.raises(
+        InputError, match=r"embed_tokens\.weight: grid q4_0 .* executorch has int4-b32, int8-row"
+    ):
+        model.blocks("model.embed_tokens.weight", "executorch")
 
 
 def test_only_grids_that_the_format_has_and_the_row_divides_are_weighed(tmp_path: Path) -> None:
