@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from smolship.quantize.blocks import Blocks
 from smolship.quantize.grids import FLOAT32_BITS, grid_named
+from smolship.quantize.solution import Errors
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,9 @@ class TensorCoverage:
     """a key of `grids.GRIDS`, or `float32`"""
     bits_per_weight: float
     relative_error: float
-    """‖w - ŵ‖ / ‖w‖ (Frobenius norm), 0 for a tensor kept in float32"""
+    """‖w - ŵ‖ / ‖w‖ (Frobenius norm), 0 for a tensor kept in float32; calibrated: against w after its scales moved"""
+    output_error: float | None = None
+    """calibrated: ‖(w - ŵ)x‖ / ‖wx‖ over the calibration text, see `solution.Errors`"""
 
 
 def cover(tensor: str, weight: NDArray[np.float32], blocks: Blocks) -> TensorCoverage:
@@ -29,6 +32,12 @@ def cover(tensor: str, weight: NDArray[np.float32], blocks: Blocks) -> TensorCov
     error = float(np.linalg.norm(residual)) / norm if norm else 0.0
     bits = grid_named(blocks.grid).bits_per_weight(weight.shape[1])
     return TensorCoverage(tensor, weight.shape, blocks.grid, bits, error)
+
+
+def cover_solved(tensor: str, blocks: Blocks, errors: Errors) -> TensorCoverage:
+    """The coverage line of a matrix whose codes calibration found."""
+    bits = grid_named(blocks.grid).bits_per_weight(blocks.codes.shape[1])
+    return TensorCoverage(tensor, blocks.codes.shape, blocks.grid, bits, errors.weight, errors.output)
 
 
 def cover_float(tensor: str, weight: NDArray[np.float32]) -> TensorCoverage:

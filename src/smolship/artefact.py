@@ -60,6 +60,26 @@ class TensorRecord(_Record):
     grid: str
     bits_per_weight: float
     relative_error: float
+    output_error: float | None = None
+    """calibrated: of the matrix's output on the calibration text, tokens weighted by their curvature"""
+
+
+class DivergenceRecord(_Record):
+    """The weights at one stage against the checkpoint, both in float32, on a text that calibration did not see."""
+
+    text: str
+    tokens: int
+    kl: float
+    top1: float
+    perplexity: float
+    reference_perplexity: float
+
+
+class StageRecord(_Record):
+    """One step from the checkpoint to the codes, and how far the model was from it then."""
+
+    name: str
+    divergences: tuple[DivergenceRecord, ...]
 
 
 class Manifest(_Record):
@@ -70,6 +90,9 @@ class Manifest(_Record):
     format: str
     recipe: str
     rounding: str
+    calibration: str | None = None
+    """the text that calibrated rounding looked at"""
+    stages: tuple[StageRecord, ...] = ()
     context: int
     """tokens of prompt and answer together that the files are made for"""
     model_file: str

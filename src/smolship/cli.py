@@ -47,6 +47,10 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefa
 Recipes = Annotated[list[str], typer.Option("--recipe", "-r", help="Repeatable; `smolship recipes` lists them.")]
 Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: gguf, onnx, executorch.")]
 Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
+CalibrationText = Annotated[
+    Path | None,
+    typer.Option(help="A UTF-8 text to calibrate on.", show_default="text that the checkpoint writes itself"),
+]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file.")]
 Threads = Annotated[
@@ -86,7 +90,7 @@ def ship(
     checkpoint: CheckpointArgument = "embedded",
     *,
     out: Out = _OUT,
-    recipe: Recipes = ["q4-e8", "q8"],  # noqa: B006 - typer copies it
+    recipe: Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
     format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     target: TargetOption = "host",
     context: Context = 2048,
@@ -95,6 +99,7 @@ def ship(
     repeats: Repeats = 5,
     timeout: Timeout = None,
     text: Text = "prose",
+    calibration_text: CalibrationText = None,
     rebuild: Rebuild = False,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +115,7 @@ def ship(
     profile.require(format)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        order = Order(_once(recipe), _once(format), context, rebuild)
+        order = Order(_once(recipe), _once(format), context, rebuild, calibration_text)
         report = run(source, out, order, profile, Settings(threads, repeats, timeout), text=text, progress=progress)
     views.report(report, out).show(output(), as_json=as_json)
     _exit_as(report)
@@ -121,10 +126,11 @@ def build(
     checkpoint: CheckpointArgument = "embedded",
     *,
     out: Out = _OUT,
-    recipe: Recipes = ["q4-e8", "q8"],  # noqa: B006 - typer copies it
+    recipe: Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
     format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     context: Context = 2048,
     revision: Revision = None,
+    calibration_text: CalibrationText = None,
     rebuild: Rebuild = False,
     as_json: Json = False,
 ) -> None:
@@ -136,7 +142,9 @@ def build(
 
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        built = run(source, out, Order(_once(recipe), _once(format), context, rebuild), progress=progress)
+        built = run(
+            source, out, Order(_once(recipe), _once(format), context, rebuild, calibration_text), progress=progress
+        )
     views.built(built).show(output(), as_json=as_json)
 
 

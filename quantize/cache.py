@@ -1,0 +1,48 @@
+"""Where what is costly to compute is kept by its content: the same inputs never pay twice, any other never hit."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.artefact import write_atomically
+
+CACHE_VARIABLE = "SMOLSHIP_CACHE"
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def cache_folder() -> Path:
+    """`$SMOLSHIP_CACHE`, else `smolship` in the user's cache folder (XDG base directory specification)."""
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smolship"
+
+
+def place_of(kind: str, inputs: Mapping[str, object]) -> Path:
+    """The file for these inputs, which JSON must be able to write: named after their sha256."""
+    text = json.dumps({"kind": kind, **inputs}, sort_keys=True)
+    return cache_folder() / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+
+
+def keep(place: Path, arrays: Arrays) -> None:
+    """Replace the archive at `place` in one step, making its folder; `InputError` if the disk refuses. No pickles."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(place, buffer.getvalue())
+
+
+def kept(place: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays at `place`; `None` if nothing is there or it is damaged, so that it is computed anew."""
+    try:
+        with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,103 @@
+"""`Calibration`: the tokens that calibrated rounding looks at, sampled from the checkpoint or a file's."""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smolship.checkpoint import Checkpoint
+from smolship.errors import InputError
+from smolship.progress import Progress, Silent
+from smolship.quantize.cache import keep, kept, place_of
+from smolship.quantize.calibrating import SEQUENCES
+from smolship.quantize.calibration.sampling import openings, sample
+from smolship.reference import Reference
+
+LENGTH = 512
+"""tokens of a sequence"""
+SHORT = 64
+"""tokens of a short window"""
+FEWEST = 8
+"""sequences below which the moments say more about the text than about the model"""
+SEED = 0
+_SAMPLER = 1
+"""raised when the sampler's tokens change, so that an old cache is not taken for the new"""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Sequences of tokens and where they come from."""
+
+    sequences: Tensor
+    """int64 [n, length]"""
+    source: str
+    """in words"""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens there are."""
+        return self.sequences.numel()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the tokens and their arrangement."""
+        array = np.ascontiguousarray(self.sequences.numpy().astype("<i8"))
+        return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
+
+    def batches(self, tokens: int) -> Iterator[Tensor]:
+        """All tokens in batches [n, length] of about `tokens`: every other sequence whole, the rest as short windows.
+
+        A window's first token takes most of the attention that goes nowhere (the sink), so what it is matters to all
+        others: whole sequences begin with an opening, short windows with any token at all.
+        """
+        whole, rest = self.sequences[::2], self.sequences[1::2].flatten()
+        short = min(SHORT, self.sequences.shape[1])
+        cut = len(rest) // short * short
+        for windows in (whole, rest[:cut].view(-1, short)):
+            yield from windows.split(max(1, tokens // windows.shape[1]))
+
+
+def sampled(
+    checkpoint: Checkpoint, reference: Reference, sequences: int = SEQUENCES, progress: Progress = Silent()
+) -> Calibration:
+    """Text sampled from the checkpoint itself, kept in the cache by the checkpoint's content.
+
+    Two thirds documents, one third conversations (a base model: documents alone). About three minutes on two cores for
+    the 135M model and the default number of sequences.
+    """
+    length = min(LENGTH, checkpoint.architecture.max_positions)
+    inputs = {"sampler": _SAMPLER, "weights": checkpoint.source.sha256, "shape": [sequences, length], "seed": SEED}
+    inputs["template"] = checkpoint.tokenizer.chat_template or ""
+    place = place_of("samples", inputs)
+    source = f"{sequences} × {length} tokens sampled from {checkpoint.name} itself, seed {SEED}"
+    if (found := kept(place)) is not None:
+        return Calibration(torch.from_numpy(found["tokens"].astype(np.int64)), source)
+    tokens = sample(reference, openings(checkpoint.tokenizer, sequences), length, SEED, progress)
+    keep(place, {"tokens": tokens.numpy().astype(np.int32)})
+    return Calibration(tokens, source)
+
+
+def from_file(checkpoint: Checkpoint, path: Path, sequences: int = SEQUENCES) -> Calibration:
+    """The first sequences of a UTF-8 text file (`.gz` too); `InputError` if it cannot be read or is short."""
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--calibration-text {path}: not a readable UTF-8 text ({error}); give a plain text file"
+        ) from error
+    length = min(LENGTH, checkpoint.architecture.max_positions)
+    tokens = checkpoint.tokenizer.encode(text)
+    count = min(sequences, len(tokens) // length)
+    if count < FEWEST:
+        raise InputError(
+            f"--calibration-text {path} has {len(tokens)} tokens, wanted at least {FEWEST * length}: "
+            "give more text, or leave the option out to sample the checkpoint itself"
+        )
+    windows = torch.tensor(tokens[: count * length]).view(count, length)
+    return Calibration(windows, f"{count} × {length} tokens of {path.name}")

@@ -1,0 +1,191 @@
+"""`solve`: codes for every tensor of an assignment of grids, chosen together; one result for each set of inputs.
+
+The way is one for all methods. The checkpoint is brought into weights that round well (`calibration.prepare`), then its
+matrices are rounded with compensation in one or several rounds; between rounds what is not rounded yet, and the norms'
+gains, are tuned by self-distillation (`distillation`). A method is how many rounds there are.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smolship.checkpoint import EMBEDDING, Checkpoint
+from smolship.errors import unknown_name
+from smolship.progress import Progress, Silent
+from smolship.quantize.cache import keep, kept, place_of
+from smolship.quantize.calibrating import Calibrating
+from smolship.quantize.calibration import Calibration, Prepared, from_file, prepare, sampled
+from smolship.quantize.calibration.curvature import divergence
+from smolship.quantize.compensation import Compensation
+from smolship.quantize.distillation import Tuning, distil
+from smolship.quantize.divergence import Watch
+from smolship.quantize.grids import grid_named
+from smolship.quantize.solution import Errors, Solution, Stage, arrays_of, solution_of
+from smolship.reference import Reference
+
+_VERSION = 1
+"""raised when the same inputs give other codes"""
+DAMPING = 0.1
+"""of each diagonal entry of a moment: the tokens with the largest gradients are few, and others come"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Round up to this share of each matrix's columns, then tune the rest."""
+
+    share: float
+    tuning: Tuning | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """How codes are found together."""
+
+    name: str
+    rounds: tuple[Round, ...]
+    summary: str
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("calibrated", (Round(1.0),), "error-compensated rounding under the Fisher-weighted curvature"),
+        Method(
+            "distilled",
+            (Round(0.5, Tuning(60)), Round(0.78, Tuning(50)), Round(0.9, Tuning(40)), Round(1.0, Tuning(40))),
+            "the same in rounds, what is not rounded yet distilled from the checkpoint in between",
+        ),
+    )
+}
+
+Solver = Callable[[str, Tensor], None]
+
+
+def method_named(name: str) -> Method:
+    """The method of that name; `InputError` lists the known ones."""
+    if name not in METHODS:
+        raise unknown_name("method", name, list(METHODS))
+    return METHODS[name]
+
+
+def solve(
+    checkpoint: Checkpoint,
+    reference: Reference,
+    assignment: Mapping[str, str],
+    method: str,
+    calibration: Calibration,
+    watch: Watch,
+    progress: Progress = Silent(),
+) -> Solution:
+    """Blocks for every tensor of `assignment` (tensor to grid), found by the method of that name.
+
+    What the assignment leaves out (the embedding in 8 bits, say) is rounded elsewhere, from `Solution.floats` where it
+    stands there and the checkpoint where not. Kept in the cache by the content of everything that decides it; `watch`
+    decides nothing. On two cores the 135M model takes about a minute after its preparation, see `METHODS` for more.
+    """
+    chosen = method_named(method)
+    inputs = {
+        "version": _VERSION,
+        "weights": checkpoint.source.sha256,
+        "text": calibration.digest,
+        "assignment": dict(assignment),
+        "rounds": [asdict(one) for one in chosen.rounds],
+        "damping": DAMPING,
+        "watch": {name: len(windows) for name, windows in watch.windows.items()},
+    }
+    place = place_of("solutions", inputs)
+    if (found := kept(place)) is not None:
+        return solution_of(found)
+    start = time.monotonic()
+    prepared = prepare(checkpoint, reference, calibration, progress)
+    run = _Run(reference, prepared, assignment, watch)
+    run.note("scales moved", start)
+    for number, one in enumerate(chosen.rounds, 1):
+        start = time.monotonic()
+        run.round_to(one.share, progress)
+        run.note(f"{one.share:.0%} rounded" if one.share < 1 else "rounded", start)
+        if one.tuning is not None:
+            start = time.monotonic()
+            run.tune(one.tuning, calibration, number, progress)
+            run.note("tuned", start)
+    solution = run.solution()
+    keep(place, arrays_of(solution))
+    return solution
+
+
+class _Run:
+    """The weights on their way, and the rounding of each matrix."""
+
+    def __init__(self, reference: Reference, prepared: Prepared, assignment: Mapping[str, str], watch: Watch) -> None:
+        device = reference.weights[EMBEDDING].device
+        self.reference, self.prepared, self.watch = reference, prepared, watch
+        self.weights = {name: torch.from_numpy(array).to(device) for name, array in prepared.weights.items()}
+        self.roundings = {
+            name: Compensation(name, _shape(self.weights[name]), grid_named(grid), prepared.moments[name], DAMPING)
+            for name, grid in assignment.items()
+        }
+        self.stages: list[Stage] = []
+
+    def round_to(self, share: float, progress: Progress) -> None:
+        """Round every matrix up to that share of its units; the embedding, which everything reads, at once."""
+        with progress.task("round with compensation", len(self.roundings)) as advance:
+            for name, rounding in self.roundings.items():
+                upto = rounding.units if name == EMBEDDING else round(share * rounding.units)
+                self.weights[name] = rounding.advance(self.weights[name], upto)
+                advance(1)
+
+    def tune(self, tuning: Tuning, calibration: Calibration, seed: int, progress: Progress) -> None:
+        """Distil what is not rounded yet, and the gains of the norms."""
+        free = {name: rounding.free() for name, rounding in self.roundings.items()}
+        self.weights = distil(self.reference, self.weights, free, calibration, tuning, seed, progress)
+
+    def note(self, name: str, start: float) -> None:
+        """Write down how far the model is from the checkpoint now."""
+        seconds = time.monotonic() - start
+        self.stages.append(Stage(name, seconds, self.watch.compare(self.reference, self.weights)))
+
+    def solution(self) -> Solution:
+        """What was found, on numpy's side."""
+        blocks = {name: rounding.blocks() for name, rounding in self.roundings.items()}
+        floats = {
+            name: w.cpu().numpy()
+            for name, w in self.weights.items()
+            if name not in blocks and not torch.equal(w, self.reference.weights[name])
+        }
+        errors = {name: self._errors(name) for name in blocks}
+        return Solution(blocks, floats, errors, tuple(self.stages))
+
+    def _errors(self, name: str) -> Errors:
+        moment = self.prepared.moments[name]
+        w = torch.from_numpy(self.prepared.weights[name]).to(moment.device)
+        e = self.weights[name] - w
+        weight = float(e.norm()) / max(float(w.norm()), 1e-30)
+        return Errors(weight, float(np.sqrt(divergence(e, moment) / max(divergence(w, moment), 1e-30))))
+
+
+def _shape(w: Tensor) -> tuple[int, int]:
+    return int(w.shape[0]), int(w.shape[1])
+
+
+def solve_order(
+    checkpoint: Checkpoint,
+    assignment: Mapping[str, str],
+    method: str,
+    order: Calibrating,
+    progress: Progress = Silent(),
+) -> Solution:
+    """`solve` as a user ordered it: the reference in memory, on a GPU if torch finds one, and the calibration text."""
+    reference = Reference.from_checkpoint(checkpoint, progress=progress)
+    if torch.cuda.is_available():
+        weights = {name: w.cuda() for name, w in reference.weights.items()}
+        reference = Reference(reference.architecture, weights)
+    if order.text is None:
+        calibration = sampled(checkpoint, reference, order.sequences, progress)
+    else:
+        calibration = from_file(checkpoint, order.text, order.sequences)
+    watch = Watch({name: torch.tensor(windows) for name, windows in order.watch.items()})
+    return solve(checkpoint, reference, assignment, method, calibration, watch, progress)

@@ -1,0 +1,117 @@
+"""Calibrated and distilled codes on the tiny model: better than rounding to nearest, the same every time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from smolship.checkpoint import EMBEDDING, Checkpoint
+from smolship.errors import InputError
+from smolship.quantize import Calibrating, quantize
+from smolship.quantize.calibration.curvature import divergence
+from smolship.quantize.compensation import Compensation, nearest
+from smolship.quantize.distillation import Tuning
+from smolship.quantize.grids import GRIDS, encode_with, fit, grid_named
+from smolship.quantize.rounding import NearestRounding
+from smolship.quantize.solving import METHODS, Method, Round
+
+FEW = Calibrating(sequences=8)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMOLSHIP_CACHE", str(tmp_path_factory.getbasetemp() / "solving-cache"))
+
+
+def correlated(row: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(4 * row, row // 4, generator=generator) @ torch.randn(row // 4, row, generator=generator)
+    x += 0.3 * torch.randn(x.shape, generator=generator)
+    return x.T @ x / len(x)
+
+
+@pytest.mark.parametrize("grid", [name for name, grid in GRIDS.items() if grid.bits < 8])
+def test_compensated_rounding_has_a_smaller_output_error_than_nearest_on_every_grid(grid: str) -> None:
+    weight = 0.1 * torch.randn(24, 512, generator=torch.Generator().manual_seed(1))
+    moment = correlated(512)
+    rounding = Compensation("w", (24, 512), grid_named(grid), moment, 0.01)
+    rounded = rounding.advance(weight, rounding.units)
+    blocks = rounding.blocks()
+    assert np.allclose(blocks.dequantize(), rounded.numpy(), atol=1e-6)
+    plain = torch.from_numpy(NearestRounding().round("w", weight.numpy(), grid_named(grid)).dequantize())
+    assert divergence(rounded - weight, moment) < 0.75 * divergence(plain - weight, moment)
+
+
+def test_without_correlation_compensation_changes_nothing_but_rounds_to_nearest() -> None:
+    weight = 0.1 * torch.randn(8, 64, generator=torch.Generator().manual_seed(2))
+    rounding = Compensation("w", (8, 64), grid_named("int4-b32"), torch.eye(64), 0.0)
+    rounded = rounding.advance(weight, rounding.units)
+    scales = torch.from_numpy(rounding.blocks().scales).repeat_interleave(32, 1)
+    assert torch.equal(rounded, nearest(weight, scales, None, grid_named("int4-b32")) * scales)
+
+
+def test_rounding_in_steps_is_rounding_at_once() -> None:
+    weight, moment = torch.randn(8, 128, generator=torch.Generator().manual_seed(3)), correlated(128)
+    at_once = Compensation("w", (8, 128), grid_named("int4-b32"), moment, 0.1)
+    in_steps = Compensation("w", (8, 128), grid_named("int4-b32"), moment, 0.1)
+    half = in_steps.advance(weight, 2)
+    assert int(in_steps.free().sum()) == 64
+    assert torch.allclose(in_steps.advance(half, 4), at_once.advance(weight, 4), atol=1e-5)
+
+
+@pytest.mark.parametrize("grid", sorted(GRIDS))
+def test_nearest_in_torch_is_nearest_in_numpy(grid: str) -> None:
+    weight = np.random.default_rng(4).normal(0, 0.1, (16, 512)).astype(np.float32)
+    scaling = fit(weight, grid_named(grid))
+    expand = weight.shape[1] // scaling.scales.shape[1]
+    scales = torch.from_numpy(scaling.scales).repeat_interleave(expand, 1)
+    minimums = None if scaling.minimums is None else torch.from_numpy(scaling.minimums).repeat_interleave(expand, 1)
+    mine = nearest(torch.from_numpy(weight), scales, minimums, grid_named(grid)).numpy()
+    assert (mine != encode_with(weight, scaling)).mean() < 1e-3  # a division and a product differ on ties alone
+
+
+def test_calibrated_codes_are_the_same_again_and_come_from_the_cache(tiny_checkpoint: Checkpoint) -> None:
+    once = quantize(tiny_checkpoint, "q4-calibrated", ("gguf", "onnx"), calibrating=FEW)
+    again = quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=FEW)
+    for name in once.matrices():
+        assert once.blocks(name, "gguf") is once.blocks(name, "onnx")
+        assert once.blocks(name, "gguf").same_as(again.blocks(name, "gguf"))
+        assert once.coverage("gguf")
+
+
+def test_the_embedding_of_e8_stays_as_rounding_to_nearest_has_it(tiny_checkpoint: Checkpoint) -> None:
+    calibrated = quantize(tiny_checkpoint, "q4-e8-calibrated", ("gguf",), calibrating=FEW)
+    plain = quantize(tiny_checkpoint, "q4-e8", ("gguf",))
+    assert calibrated.blocks(EMBEDDING, "gguf").same_as(plain.blocks(EMBEDDING, "gguf"))
+
+
+def test_distilling_moves_gains_and_leaves_every_column_rounded(
+    tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = (Round(0.5, Tuning(2, tokens=64)), Round(1.0))
+    monkeypatch.setitem(METHODS, "distilled", Method("distilled", rounds, "two steps"))
+    watch = {"own": [list(range(3, 35))]}
+    model = quantize(tiny_checkpoint, "q4-distilled", ("gguf",), calibrating=Calibrating(sequences=8, watch=watch))
+    assert set(model.solution.blocks) == set(model.matrices())
+    assert model.solution.floats
+    assert [stage.name for stage in model.solution.stages][-1] == "rounded"
+    assert all(np.isfinite(stage.divergences[0].kl) for stage in model.solution.stages)
+
+
+def test_a_damaged_cache_is_not_believed(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMOLSHIP_CACHE", str(tmp_path))
+    first = quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=FEW)
+    for file in tmp_path.rglob("*.npz"):
+        file.write_bytes(file.read_bytes()[:100])
+    again = quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=FEW)
+    assert all(first.blocks(name, "gguf").same_as(again.blocks(name, "gguf")) for name in first.matrices())
+
+
+def test_a_calibration_text_that_is_too_short_says_what_is_wanted(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("Too little.")
+    with pytest.raises(InputError, match="wanted at least"):
+        quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=Calibrating(text))
