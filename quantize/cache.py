@@ -25,10 +25,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smolship"
 
 
-def place_of(kind: str, inputs: Mapping[str, object]) -> Path:
+def place_of(kind: str, inputs: Mapping[str, object], suffix: str = ".npz") -> Path:
     """The file for these inputs, which JSON must be able to write: named after their sha256."""
     text = json.dumps({"kind": kind, **inputs}, sort_keys=True)
-    return cache_folder() / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+    return cache_folder() / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{suffix}"
 
 
 def keep(place: Path, arrays: Arrays) -> None:
