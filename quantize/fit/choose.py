@@ -51,14 +51,20 @@ def choose(costs: Costs, sizes: Sizes, budget: int, fixed: int = 0) -> Choice:
 
     `InputError` says how small the smallest choice is if that is larger.
     """
+    require_room(sizes, budget, fixed)
     items = _items(costs, sizes)
     smallest = fixed + sum(item.sizes[0] for item in items)
-    if smallest > budget:
-        raise InputError(f"no choice of grids fits in {budget:,} bytes: the smallest possible has {smallest:,} bytes")
     room = min(budget - smallest, sum(item.sizes[-1] - item.sizes[0] for item in items))
     table = _Table(items, room)
     picks = table.picks(table.capacity)
     return _choice(items, _upgraded(items, picks, budget - fixed), fixed)
+
+
+def require_room(sizes: Sizes, budget: int, fixed: int = 0) -> None:
+    """`InputError` says how small the smallest choice is if that has more than `budget` bytes, the fixed ones too."""
+    smallest = fixed + sum(min(of_grids.values()) for of_grids in sizes.values())
+    if smallest > budget:
+        raise InputError(f"no choice of grids fits in {budget:,} bytes: the smallest possible has {smallest:,} bytes")
 
 
 def choose_under(costs: Costs, sizes: Sizes, limit: float, fixed: int = 0) -> Choice:
