@@ -178,14 +178,18 @@ def solve_order(
     order: Calibrating,
     progress: Progress = Silent(),
 ) -> Solution:
-    """`solve` as a user ordered it: the reference in memory, on a GPU if torch finds one, and the calibration text."""
+    """`solve` as a user ordered it."""
+    reference, calibration = opened(checkpoint, order, progress)
+    watch = Watch({name: torch.tensor(windows) for name, windows in order.watch.items()})
+    return solve(checkpoint, reference, assignment, method, calibration, watch, progress)
+
+
+def opened(checkpoint: Checkpoint, order: Calibrating, progress: Progress = Silent()) -> tuple[Reference, Calibration]:
+    """The reference in memory, on a GPU if torch finds one, and the calibration text that a user ordered."""
     reference = Reference.from_checkpoint(checkpoint, progress=progress)
     if torch.cuda.is_available():
         weights = {name: w.cuda() for name, w in reference.weights.items()}
         reference = Reference(reference.architecture, weights)
     if order.text is None:
-        calibration = sampled(checkpoint, reference, order.sequences, progress)
-    else:
-        calibration = from_file(checkpoint, order.text, order.sequences)
-    watch = Watch({name: torch.tensor(windows) for name, windows in order.watch.items()})
-    return solve(checkpoint, reference, assignment, method, calibration, watch, progress)
+        return reference, sampled(checkpoint, reference, order.sequences, progress)
+    return reference, from_file(checkpoint, order.text, order.sequences)

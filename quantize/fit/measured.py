@@ -1,0 +1,95 @@
+"""The sensitivities of a checkpoint as calibrated rounding would have its tensors; kept in the cache by content."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from smolship.artefact import write_atomically
+from smolship.checkpoint import EMBEDDING, Checkpoint
+from smolship.progress import Progress, Silent
+from smolship.quantize.cache import place_of
+from smolship.quantize.calibrating import Calibrating
+from smolship.quantize.calibration import Calibration, prepare
+from smolship.quantize.compensation import Compensation
+from smolship.quantize.fit.sensitivity import Rounds, Sensitivities, sensitivities
+from smolship.quantize.fit.sizes import sizes_of
+from smolship.quantize.fit.trials import Trials
+from smolship.quantize.grids import grid_named
+from smolship.quantize.rounding import NearestRounding
+from smolship.quantize.solving import DAMPING, opened
+from smolship.reference import Reference
+
+_VERSION = 1
+"""raised when the same inputs give other sensitivities"""
+WINDOWS, LENGTH = 8, 256
+"""tokens that divergences are measured on: 2,048"""
+_ALONE = 8
+"""bits from which a tensor is rounded to nearest, by itself"""
+
+
+def measured(
+    checkpoint: Checkpoint,
+    reference: Reference,
+    calibration: Calibration,
+    format_name: str,
+    progress: Progress = Silent(),
+) -> Sensitivities:
+    """What every grid that the format weighs costs every tensor; one forward over 2,048 tokens for each tensor.
+
+    Each tensor is rounded as `solving.solve` would round it, from the checkpoint's prepared weights.
+    """
+    sizes = sizes_of(checkpoint.architecture, format_name)
+    grids = {tensor: sorted(of_grids, key=of_grids.__getitem__) for tensor, of_grids in sizes.items()}
+    inputs = {
+        "version": _VERSION,
+        "weights": checkpoint.source.sha256,
+        "text": calibration.digest,
+        "grids": grids,
+        "damping": DAMPING,
+        "tokens": [WINDOWS, LENGTH],
+    }
+    place = place_of("sensitivities", inputs, ".json")
+    try:
+        return Sensitivities(**json.loads(place.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        pass  # not there, or damaged: measure anew
+    prepared = prepare(checkpoint, reference, calibration, progress)
+    device = reference.weights[EMBEDDING].device
+    weights = {name: torch.from_numpy(array).to(device) for name, array in prepared.weights.items()}
+    trials = Trials(Reference(checkpoint.architecture, weights), _windows(calibration).to(device))
+    found = sensitivities(trials, prepared.moments, grids, rounds_of(weights, prepared.moments), progress=progress)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(place, json.dumps(asdict(found)).encode())
+    return found
+
+
+def measured_order(
+    checkpoint: Checkpoint, format_name: str, order: Calibrating, progress: Progress = Silent()
+) -> Sensitivities:
+    """`measured` as a user ordered it."""
+    return measured(checkpoint, *opened(checkpoint, order, progress), format_name, progress)
+
+
+def rounds_of(weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> Rounds:
+    """Each tensor alone as it will be rounded: with compensation, but for the grids of 8 bits, to nearest."""
+
+    def rounded(tensor: str, grid: str) -> Tensor:
+        w = weights[tensor]
+        if grid_named(grid).bits >= _ALONE:
+            blocks = NearestRounding().round(tensor, w.cpu().numpy(), grid_named(grid))
+            return torch.from_numpy(blocks.dequantize()).to(w.device)
+        shape = int(w.shape[0]), int(w.shape[1])
+        rounding = Compensation(tensor, shape, grid_named(grid), moments[tensor], DAMPING)
+        return rounding.advance(w, rounding.units)
+
+    return rounded
+
+
+def _windows(calibration: Calibration) -> Tensor:
+    """Some of the calibration text, spread evenly over its kinds: int64 [n, length]."""
+    sequences = calibration.sequences
+    step = max(1, len(sequences) // WINDOWS)
+    return sequences[::step][:WINDOWS, : min(LENGTH, sequences.shape[1])]
