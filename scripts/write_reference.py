@@ -33,18 +33,21 @@ def command_line() -> str:
 def recipes() -> str:
     """Recipes, what they mean in each format, and the grids."""
     widths = list(dict.fromkeys(width for table in FORMAT_GRIDS.values() for width in table))
-    chosen = [(r.name, r.linear, r.embedding, r.rounding, r.summary) for r in RECIPES.values()]
+    chosen = [(r.name, r.linear, r.embedding, r.rounding, r.summary, r.cost) for r in RECIPES.values()]
     meant = [(width, *(FORMAT_GRIDS[fmt].get(width, "error") for fmt in FORMAT_GRIDS)) for width in widths]
     grids = [(g.name, *_bits(g), _groups(g), g.scale_format.value, g.offset.value, g.note) for g in GRIDS.values()]
     return "\n".join(
         [
             "# Recipes and grids\n",
             "A recipe says which width each kind of tensor gets; norms stay in float32.\n",
-            markdown_table(("recipe", "layers", "embedding and tied head", "rounding", "what for"), chosen),
+            markdown_table(
+                ("recipe", "layers", "embedding and tied head", "rounding", "what for", "takes (135M, two cores)"),
+                chosen,
+            ),
             "What a width is in each format; where a format lacks it, the recipe is refused and the tensor named.\n",
             markdown_table(("width", *FORMAT_GRIDS), meant),
-            "The grids: `weight ≈ scale · level(code) + minimum`. In a super-block scales and minimums are integers times",
-            "a float16. Bits a weight are those of a row of 1,536, scales and minimums included.\n",
+            "The grids: `weight ≈ scale · level(code) + minimum`. In a super-block scales and minimums are integers",
+            "times a float16. Bits a weight are those of a row of 1,536, scales and minimums included.\n",
             markdown_table(("grid", "bits a weight", "levels", "group", "scales", "offset", "note"), grids),
         ]
     )

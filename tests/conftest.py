@@ -1,11 +1,20 @@
 """Checkpoints that many tests share, each opened once a run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tiny import write_tiny_checkpoint
 
 from smolship.checkpoint import Checkpoint, open_checkpoint
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Calibration of these tests never meets the user's cache; the processes they start inherit the setting."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMOLSHIP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from smolship.artefact import Artefact
 
 pytestmark = pytest.mark.real
 FORMATS = ("gguf", "onnx", "executorch")
-RECIPES = ("q4-e8", "q8")
+RECIPES = ("q4-e8-calibrated", "q8")
 
 
 class Run(NamedTuple):
@@ -90,7 +90,7 @@ def test_the_integers_are_proved_identical_in_the_files(run: Run) -> None:
 
 
 def test_a_second_build_keeps_all_six(run: Run) -> None:
-    ended = smolship("build", "embedded", "-o", run.out, "-r", "q4-e8", "-r", "q8", "--json")
+    ended = smolship("build", "embedded", "-o", run.out, "-r", RECIPES[0], "-r", "q8", "--json")
     assert ended.returncode == 0, ended.stderr
     assert [one["kept"] for one in json.loads(ended.stdout)] == [True] * 6
 
@@ -106,7 +106,7 @@ def test_every_format_can_be_talked_to(run: Run, fmt: str) -> None:
 
 
 def test_another_device_s_speed_is_not_measured_here(run: Run) -> None:
-    folder = run.out / "SmolLM2-135M-Instruct-q4-e8-gguf"
+    folder = run.out / "SmolLM2-135M-Instruct-q4-e8-calibrated-gguf"
     ended = smolship("check", folder, "-t", "raspberry-pi-5", "--repeats", "1", "--json")
     verdicts = {one["metric"]: one for one in json.loads(ended.stdout)["checked"][0]["verdicts"]}
     assert verdicts["decode"]["outcome"] == "not measured here"

@@ -172,8 +172,8 @@ def target(profile: "Target") -> View:
 
 def recipes(table_of: Sequence["Recipe"]) -> View:
     """The recipes and what they do."""
-    rows = [(one.name, one.linear, one.embedding, one.rounding, one.summary) for one in table_of]
-    made = table("Recipes", ("name", "layers", "embedding and head", "rounding", "what for"), rows)
+    rows = [(one.name, one.linear, one.embedding, one.rounding, one.summary, one.cost) for one in table_of]
+    made = table("Recipes", ("name", "layers", "embedding and head", "rounding", "what for", "takes"), rows)
     return View((made,), [asdict(one) for one in table_of])
 
 

@@ -19,11 +19,6 @@ from smolship.quantize.solving import METHODS, Method, Round
 FEW = Calibrating(sequences=8)
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SMOLSHIP_CACHE", str(tmp_path_factory.getbasetemp() / "solving-cache"))
-
-
 def correlated(row: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(4 * row, row // 4, generator=generator) @ torch.randn(row // 4, row, generator=generator)
