@@ -29,7 +29,7 @@ from smolship.reference import Reference
 
 _VERSION = 1
 """raised when the same inputs give other codes"""
-DAMPING = 0.1
+DAMPING = 1.0
 """of each diagonal entry of a moment: the tokens with the largest gradients are few, and others come"""
 
 
