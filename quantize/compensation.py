@@ -2,8 +2,8 @@
 
 GPTQ (arXiv 2210.17323) with whole scale units kept together, the units with the largest curvature first, and each
 group's scale chosen by trial: under every candidate the group is rounded with compensation, and per row the candidate
-whose compensated error is smallest stays. Stops and goes on at any unit, so that what is not rounded yet can be tuned
-in between. float32 torch on whatever device the weight is on; the factorisation in float64.
+whose compensated error is smallest stays. float32 torch on whatever device the weight is on; the factorisation in
+float64.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smolship.errors import SmolshipError
 from smolship.quantize.blocks import Blocks
 from smolship.quantize.grids import Grid, Offset, fit, round_scale
 
@@ -32,7 +31,7 @@ class _Candidates:
 
 
 class Compensation:
-    """The rounding of one matrix [out, in] as it goes on."""
+    """The rounding of one matrix [out, in]."""
 
     def __init__(self, tensor: str, shape: tuple[int, int], grid: Grid, moment: Tensor, damping: float) -> None:
         """`moment` [in, in] is the weighted second moment of the inputs; each diagonal entry grows by `damping` of it.
@@ -40,46 +39,31 @@ class Compensation:
         `InputError` names the tensor if the grid's groups do not divide a row.
         """
         out, row = shape
-        self.tensor, self.grid = tensor, grid
+        self.grid = grid
         self.group = grid.group_of(tensor, row)
         self.unit = grid.super_group or self.group
         self.order = _order(moment, self.unit)  # [in], whole units, the columns inside sorted too
         self.factor = _factor(moment, self.order, damping)  # [in, in], upper
-        self.done = 0
         device = moment.device
         self.codes = torch.zeros((out, row), dtype=torch.int8, device=device)
         self.scales = torch.zeros((out, row // self.group), device=device)
         self.minimums = torch.zeros_like(self.scales) if grid.affine else None
         self.supers = torch.zeros((2, out, row // self.unit), device=device) if grid.super_group else None
 
-    @property
-    def units(self) -> int:
-        """How many units of columns there are."""
-        return len(self.order) // self.unit
-
-    def free(self) -> Tensor:
-        """Which columns are not rounded yet: bool [in]."""
-        free = torch.zeros(len(self.order), dtype=torch.bool, device=self.order.device)
-        free[self.order[self.done * self.unit :]] = True
-        return free
-
-    def advance(self, weight: Tensor, upto: int) -> Tensor:
-        """Round the next units of `weight` [out, in] up to `upto`: the weight with those rounded, the rest to match."""
+    def round(self, weight: Tensor) -> Tensor:
+        """What `weight` [out, in] is after rounding, on the grid."""
         w = weight[:, self.order]
-        for unit in range(self.done, upto):
-            at = slice(unit * self.unit, (unit + 1) * self.unit)
+        for start in range(0, len(self.order), self.unit):
+            at = slice(start, start + self.unit)
             rounded, errors = self._round_unit(w[:, at], at)
             w[:, at] = rounded
             w[:, at.stop :] -= errors @ self.factor[at, at.stop :]
-        self.done = max(self.done, upto)
         result = torch.empty_like(weight)
         result[:, self.order] = w
         return result
 
     def blocks(self) -> Blocks:
-        """The codes and their scaling once every unit is rounded."""
-        if self.done < self.units:
-            raise SmolshipError(f"{self.tensor}: {self.units - self.done} units of columns are not rounded yet")
+        """The codes and their scaling, after `round`."""
         supers = (None, None) if self.supers is None else (self.supers[0], self.supers[1])
         lowest = supers[1] if self.grid.affine else None
         arrays = (None if a is None else a.cpu().numpy() for a in (self.minimums, supers[0], lowest))

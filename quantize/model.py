@@ -109,4 +109,4 @@ def _solve(model: QuantizedModel, format_name: str, calibrating: Calibrating, pr
     from smolship.quantize.solving import solve_order
 
     assignment = {name: grid.name for name in model.matrices() if (grid := model.grid(name, format_name)).bits < 8}
-    return solve_order(model.checkpoint, assignment, model.recipe.rounding, calibrating, progress)
+    return solve_order(model.checkpoint, assignment, calibrating, progress)

@@ -15,7 +15,7 @@ class Recipe:
     embedding: str
     """the embedding, which is also the tied head"""
     rounding: str
-    """a key of `rounding.ROUNDINGS`, or of `solving.METHODS` where the tensors below 8 bits are found together"""
+    """a key of `rounding.ROUNDINGS`, or `CALIBRATED`"""
     summary: str
     cost: str = "seconds"
     """for the 135M model on two cores"""
@@ -23,14 +23,12 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether its codes come from calibration."""
-        return self.rounding in CALIBRATED
+        return self.rounding == CALIBRATED
 
 
-CALIBRATED = ("calibrated", "distilled")
-"""the keys of `solving.METHODS`, which is not imported for its torch"""
-
+CALIBRATED = "calibrated"
+"""codes of the tensors below 8 bits from calibration (`solving.solve`), the others rounded to nearest"""
 _MINUTES = "ten minutes, then from the cache"
-_LONG = "an hour, then from the cache"
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -41,14 +39,12 @@ RECIPES: dict[str, Recipe] = {
             "q4-e8-calibrated",
             "int4",
             "int8",
-            "calibrated",
+            CALIBRATED,
             "the same size, codes from calibration: the default",
             _MINUTES,
         ),
-        Recipe("q4-e8-distilled", "int4", "int8", "distilled", "the same size, distilled from the checkpoint", _LONG),
         Recipe("q4", "int4", "int4", "nearest", "4 bits everywhere, embedding and head too: the smallest"),
-        Recipe("q4-calibrated", "int4", "int4", "calibrated", "the same size, codes from calibration", _MINUTES),
-        Recipe("q4-distilled", "int4", "int4", "distilled", "the same size, distilled from the checkpoint", _LONG),
+        Recipe("q4-calibrated", "int4", "int4", CALIBRATED, "the same size, codes from calibration", _MINUTES),
         Recipe("q4_0", "q4_0", "q4_0", "llama.cpp", "llama.cpp's own signed 4-bit rounding; GGUF and ONNX only"),
     )
 }

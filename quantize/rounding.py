@@ -12,7 +12,7 @@ from smolship.quantize.grids import Grid, encode_with, fit, round_scale
 
 
 class Rounding(Protocol):
-    """A way to round; calibrated and distilled rounding have this interface too."""
+    """A way to round one weight by itself; calibrated codes come from `solving.solve`."""
 
     def round(self, tensor: str, weight: NDArray[np.float32], grid: Grid) -> Blocks:
         """`weight` float32 [out, in] on `grid`; `InputError` names the tensor if a group does not divide a row."""

@@ -1,27 +1,23 @@
-"""`solve`: codes for every tensor of an assignment of grids, chosen together; one result for each set of inputs.
+"""`solve`: codes for every tensor of an assignment of grids by calibration; one result for each set of inputs.
 
-The way is one for all methods. The checkpoint is brought into weights that round well (`calibration.prepare`), then its
-matrices are rounded with compensation in one or several rounds; between rounds what is not rounded yet, and the norms'
-gains, are tuned by self-distillation (`distillation`). A method is how many rounds there are.
+The checkpoint is brought into weights that round well (`calibration.prepare`), then each matrix is rounded with
+compensation under its curvature.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from smolship.checkpoint import EMBEDDING, Checkpoint
-from smolship.errors import unknown_name
 from smolship.progress import Progress, Silent
 from smolship.quantize.cache import keep, kept, place_of
 from smolship.quantize.calibrating import Calibrating
 from smolship.quantize.calibration import Calibration, Prepared, from_file, prepare, sampled
 from smolship.quantize.calibration.curvature import divergence
 from smolship.quantize.compensation import Compensation
-from smolship.quantize.distillation import Tuning, distil
 from smolship.quantize.divergence import Watch
 from smolship.quantize.grids import grid_named
 from smolship.quantize.solution import Errors, Solution, Stage, arrays_of, solution_of
@@ -30,70 +26,28 @@ from smolship.reference import Reference
 _VERSION = 1
 """raised when the same inputs give other codes"""
 DAMPING = 1.0
-"""of each diagonal entry of a moment: the tokens with the largest gradients are few, and others come"""
-
-
-@dataclass(frozen=True)
-class Round:
-    """Round up to this share of each matrix's columns, then tune the rest."""
-
-    share: float
-    tuning: Tuning | None = None
-
-
-@dataclass(frozen=True)
-class Method:
-    """How codes are found together."""
-
-    name: str
-    rounds: tuple[Round, ...]
-    summary: str
-
-
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method("calibrated", (Round(1.0),), "error-compensated rounding under the Fisher-weighted curvature"),
-        Method(
-            "distilled",
-            (Round(0.5, Tuning(60)), Round(0.78, Tuning(50)), Round(0.9, Tuning(40)), Round(1.0, Tuning(40))),
-            "the same in rounds, what is not rounded yet distilled from the checkpoint in between",
-        ),
-    )
-}
-
-Solver = Callable[[str, Tensor], None]
-
-
-def method_named(name: str) -> Method:
-    """The method of that name; `InputError` lists the known ones."""
-    if name not in METHODS:
-        raise unknown_name("method", name, list(METHODS))
-    return METHODS[name]
+"""of each diagonal entry of a moment; 0.05 gave a KL divergence of 0.125, 0.3 gave 0.096 and 1 gave 0.097"""
 
 
 def solve(
     checkpoint: Checkpoint,
     reference: Reference,
     assignment: Mapping[str, str],
-    method: str,
     calibration: Calibration,
     watch: Watch,
     progress: Progress = Silent(),
 ) -> Solution:
-    """Blocks for every tensor of `assignment` (tensor to grid), found by the method of that name.
+    """Blocks for every tensor of `assignment` (tensor to grid), found under the curvature on the calibration text.
 
     What the assignment leaves out (the embedding in 8 bits, say) is rounded elsewhere, from `Solution.floats` where it
     stands there and the checkpoint where not. Kept in the cache by the content of everything that decides it; `watch`
-    decides nothing. On two cores the 135M model takes about a minute after its preparation, see `METHODS` for more.
+    decides nothing. On two cores the 135M model takes about a minute after its preparation.
     """
-    chosen = method_named(method)
     inputs = {
         "version": _VERSION,
         "weights": checkpoint.source.sha256,
         "text": calibration.digest,
         "assignment": dict(assignment),
-        "rounds": [asdict(one) for one in chosen.rounds],
         "damping": DAMPING,
         "watch": {name: len(windows) for name, windows in watch.windows.items()},
     }
@@ -104,14 +58,9 @@ def solve(
     prepared = prepare(checkpoint, reference, calibration, progress)
     run = _Run(reference, prepared, assignment, watch)
     run.note("scales moved", start)
-    for number, one in enumerate(chosen.rounds, 1):
-        start = time.monotonic()
-        run.round_to(one.share, progress)
-        run.note(f"{one.share:.0%} rounded" if one.share < 1 else "rounded", start)
-        if one.tuning is not None:
-            start = time.monotonic()
-            run.tune(one.tuning, calibration, number, progress)
-            run.note("tuned", start)
+    start = time.monotonic()
+    run.round(progress)
+    run.note("rounded", start)
     solution = run.solution()
     keep(place, arrays_of(solution))
     return solution
@@ -130,18 +79,12 @@ class _Run:
         }
         self.stages: list[Stage] = []
 
-    def round_to(self, share: float, progress: Progress) -> None:
-        """Round every matrix up to that share of its units; the embedding, which everything reads, at once."""
+    def round(self, progress: Progress) -> None:
+        """Round every matrix."""
         with progress.task("round with compensation", len(self.roundings)) as advance:
             for name, rounding in self.roundings.items():
-                upto = rounding.units if name == EMBEDDING else round(share * rounding.units)
-                self.weights[name] = rounding.advance(self.weights[name], upto)
+                self.weights[name] = rounding.round(self.weights[name])
                 advance(1)
-
-    def tune(self, tuning: Tuning, calibration: Calibration, seed: int, progress: Progress) -> None:
-        """Distil what is not rounded yet, and the gains of the norms."""
-        free = {name: rounding.free() for name, rounding in self.roundings.items()}
-        self.weights = distil(self.reference, self.weights, free, calibration, tuning, seed, progress)
 
     def note(self, name: str, start: float) -> None:
         """Write down how far the model is from the checkpoint now."""
@@ -174,14 +117,13 @@ def _shape(w: Tensor) -> tuple[int, int]:
 def solve_order(
     checkpoint: Checkpoint,
     assignment: Mapping[str, str],
-    method: str,
     order: Calibrating,
     progress: Progress = Silent(),
 ) -> Solution:
     """`solve` as a user ordered it."""
     reference, calibration = opened(checkpoint, order, progress)
     watch = Watch({name: torch.tensor(windows) for name, windows in order.watch.items()})
-    return solve(checkpoint, reference, assignment, method, calibration, watch, progress)
+    return solve(checkpoint, reference, assignment, calibration, watch, progress)
 
 
 def opened(checkpoint: Checkpoint, order: Calibrating, progress: Progress = Silent()) -> tuple[Reference, Calibration]:

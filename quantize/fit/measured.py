@@ -83,7 +83,7 @@ def rounds_of(weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> R
             return torch.from_numpy(blocks.dequantize()).to(w.device)
         shape = int(w.shape[0]), int(w.shape[1])
         rounding = Compensation(tensor, shape, grid_named(grid), moments[tensor], DAMPING)
-        return rounding.advance(w, rounding.units)
+        return rounding.round(w)
 
     return rounded
 

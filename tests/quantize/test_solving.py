@@ -11,10 +11,8 @@ from smolship.errors import InputError
 from smolship.quantize import Calibrating, quantize
 from smolship.quantize.calibration.curvature import divergence
 from smolship.quantize.compensation import Compensation, nearest
-from smolship.quantize.distillation import Tuning
 from smolship.quantize.grids import GRIDS, encode_with, fit, grid_named
 from smolship.quantize.rounding import NearestRounding
-from smolship.quantize.solving import METHODS, Method, Round
 
 FEW = Calibrating(sequences=8)
 
@@ -31,7 +29,7 @@ def test_compensated_rounding_has_a_smaller_output_error_than_nearest_on_every_g
     weight = 0.1 * torch.randn(24, 512, generator=torch.Generator().manual_seed(1))
     moment = correlated(512)
     rounding = Compensation("w", (24, 512), grid_named(grid), moment, 0.01)
-    rounded = rounding.advance(weight, rounding.units)
+    rounded = rounding.round(weight)
     blocks = rounding.blocks()
     assert np.allclose(blocks.dequantize(), rounded.numpy(), atol=1e-6)
     plain = torch.from_numpy(NearestRounding().round("w", weight.numpy(), grid_named(grid)).dequantize())
@@ -41,18 +39,9 @@ def test_compensated_rounding_has_a_smaller_output_error_than_nearest_on_every_g
 def test_without_correlation_compensation_changes_nothing_but_rounds_to_nearest() -> None:
     weight = 0.1 * torch.randn(8, 64, generator=torch.Generator().manual_seed(2))
     rounding = Compensation("w", (8, 64), grid_named("int4-b32"), torch.eye(64), 0.0)
-    rounded = rounding.advance(weight, rounding.units)
+    rounded = rounding.round(weight)
     scales = torch.from_numpy(rounding.blocks().scales).repeat_interleave(32, 1)
     assert torch.equal(rounded, nearest(weight, scales, None, grid_named("int4-b32")) * scales)
-
-
-def test_rounding_in_steps_is_rounding_at_once() -> None:
-    weight, moment = torch.randn(8, 128, generator=torch.Generator().manual_seed(3)), correlated(128)
-    at_once = Compensation("w", (8, 128), grid_named("int4-b32"), moment, 0.1)
-    in_steps = Compensation("w", (8, 128), grid_named("int4-b32"), moment, 0.1)
-    half = in_steps.advance(weight, 2)
-    assert int(in_steps.free().sum()) == 64
-    assert torch.allclose(in_steps.advance(half, 4), at_once.advance(weight, 4), atol=1e-5)
 
 
 @pytest.mark.parametrize("grid", sorted(GRIDS))
@@ -81,17 +70,14 @@ def test_the_embedding_of_e8_stays_as_rounding_to_nearest_has_it(tiny_checkpoint
     assert calibrated.blocks(EMBEDDING, "gguf").same_as(plain.blocks(EMBEDDING, "gguf"))
 
 
-def test_distilling_moves_gains_and_leaves_every_column_rounded(
-    tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rounds = (Round(0.5, Tuning(2, tokens=64)), Round(1.0))
-    monkeypatch.setitem(METHODS, "distilled", Method("distilled", rounds, "two steps"))
+def test_stages_say_how_far_the_model_is_and_moving_scales_changes_nothing(tiny_checkpoint: Checkpoint) -> None:
     watch = {"own": [list(range(3, 35))]}
-    model = quantize(tiny_checkpoint, "q4-distilled", ("gguf",), calibrating=Calibrating(sequences=8, watch=watch))
+    model = quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=Calibrating(sequences=8, watch=watch))
+    moved, rounded = model.solution.stages
+    assert (moved.name, rounded.name) == ("scales moved", "rounded")
+    assert moved.divergences[0].kl < 1e-5 < rounded.divergences[0].kl
     assert set(model.solution.blocks) == set(model.matrices())
-    assert model.solution.floats
-    assert [stage.name for stage in model.solution.stages][-1] == "rounded"
-    assert all(np.isfinite(stage.divergences[0].kl) for stage in model.solution.stages)
+    assert all(0 < errors.output < 1 for errors in model.solution.errors.values())
 
 
 def test_a_damaged_cache_is_not_believed(
