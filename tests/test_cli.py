@@ -167,7 +167,19 @@ def test_chat_says_that_the_context_is_full(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_leaves_no_half_written_artefact(tmp_path: Path, number: signal.Signals) -> None:
     folder = write_tiny_checkpoint(tmp_path / "wide", hidden_size=512, intermediate_size=8192, num_hidden_layers=4)
-    command = [sys.executable, "-m", "smolship", "build", str(folder), "-o", str(tmp_path / "out"), "-f", "gguf"]
+    command = [
+        sys.executable,
+        "-m",
+        "smolship",
+        "build",
+        str(folder),
+        "-o",
+        str(tmp_path / "out"),
+        "-f",
+        "gguf",
+        "-r",
+        "q8",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob(".*.partial-*")):  # it is then writing
@@ -187,7 +199,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tiny_folder: Path, tmp_p
     """A limit on the size of files stands for the disk: the same error from the same call, without a disk to fill."""
     limited = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({20_000}, {20_000}))\n"
     limited += "from smolship.cli import main; sys.argv = ['smolship', *sys.argv[1:]]; main()"
-    arguments = ["build", str(tiny_folder), "-o", str(tmp_path / "out"), "-f", "gguf", "--context", "256"]
+    arguments = ["build", str(tiny_folder), "-o", str(tmp_path / "out"), "-f", "gguf", "-r", "q8", "--context", "256"]
     ended = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, check=False)
     assert ended.returncode == 2, ended.stderr
     assert "free some room or choose another --out" in ended.stderr
