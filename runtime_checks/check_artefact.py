@@ -106,6 +106,7 @@ def subject_of(artefact: Artefact) -> Subject:
         instruct=manifest.source.instruct,
         already_quantised=manifest.source.already_quantised,
         stored_as=manifest.source.stored_as,
+        predicted_divergence=manifest.predicted_divergence,
     )
 
 

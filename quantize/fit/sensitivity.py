@@ -6,7 +6,7 @@ model as it is. What is measured over what was estimated then corrects the tenso
 second order, and for errors that do not correlate, the divergences of tensors add up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
@@ -38,7 +38,7 @@ class Sensitivities:
 def sensitivities(
     trials: Trials,
     moments: Mapping[str, Tensor],
-    grids: Mapping[str, Mapping[str, object]],
+    grids: Mapping[str, Sequence[str]],
     rounds: Rounds,
     measure: Callable[[str], bool] = lambda _: True,
     progress: Progress = Silent(),

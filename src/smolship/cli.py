@@ -51,8 +51,17 @@ CalibrationText = Annotated[
     Path | None,
     typer.Option(help="A UTF-8 text to calibrate on.", show_default="text that the checkpoint writes itself"),
 ]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GOAL",
+        help="Instead of recipes: choose each tensor's grid so that the model file has at most this size (80MB), keeps "
+        "to the size budget of --target (target), or is predicted to diverge at most so much (kl=0.05).",
+    ),
+]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file.")]
+FitTarget = Annotated[str, typer.Option("--target", "-t", help="Whose size budget `--fit target` keeps to.")]
 Threads = Annotated[
     int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")
 ]
@@ -91,6 +100,7 @@ def ship(
     *,
     out: Out = _OUT,
     recipe: Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
+    fit: Fit = None,
     format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     target: TargetOption = "host",
     context: Context = 2048,
@@ -108,14 +118,16 @@ def ship(
     from smolship.checkpoint import open_checkpoint
     from smolship.runtime_checks.check_artefact import Settings
     from smolship.targets import load_target
-    from smolship.workflows.build import Order
+    from smolship.workflows.fit import goal_by
+    from smolship.workflows.plan import Order
     from smolship.workflows.ship import ship as run
 
     profile = load_target(target)
     profile.require(format)
+    goals = goal_by(fit, profile) if fit is not None else None
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        order = Order(_once(recipe), _once(format), context, rebuild, calibration_text)
+        order = Order(_once(recipe), _once(format), context, rebuild, calibration_text, goals=goals)
         report = run(source, out, order, profile, Settings(threads, repeats, timeout), text=text, progress=progress)
     views.report(report, out).show(output(), as_json=as_json)
     _exit_as(report)
@@ -127,7 +139,9 @@ def build(
     *,
     out: Out = _OUT,
     recipe: Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
+    fit: Fit = None,
     format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
+    target: FitTarget = "host",
     context: Context = 2048,
     revision: Revision = None,
     calibration_text: CalibrationText = None,
@@ -137,14 +151,17 @@ def build(
     """Write artefacts, one folder for each recipe and format; whole ones that would not change are kept."""
     from smolship import views
     from smolship.checkpoint import open_checkpoint
-    from smolship.workflows.build import Order
-    from smolship.workflows.build import build as run
+    from smolship.targets import load_target
+    from smolship.workflows.build import build as build_recipes
+    from smolship.workflows.fit import fit as build_fitted
+    from smolship.workflows.fit import goal_by
+    from smolship.workflows.plan import Order
 
+    goals = goal_by(fit, load_target(target)) if fit is not None else None
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        built = run(
-            source, out, Order(_once(recipe), _once(format), context, rebuild, calibration_text), progress=progress
-        )
+        order = Order(_once(recipe), _once(format), context, rebuild, calibration_text, goals=goals)
+        built = (build_recipes if goals is None else build_fitted)(source, out, order, progress=progress)
     views.built(built).show(output(), as_json=as_json)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from smolship.terminal import megabytes, table
 
 if TYPE_CHECKING:
-    from smolship.artefact import Artefact
+    from smolship.artefact import Artefact, Manifest
     from smolship.quantize import Recipe
     from smolship.runtime_checks.report import Report
     from smolship.targets import Target
@@ -76,6 +76,7 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
         ("recipe", f"{manifest.recipe} (rounding: {manifest.rounding})"),
         ("context", f"{manifest.context} tokens"),
         ("bits/weight", f"{manifest.bits_per_weight:.3f}"),
+        *_predicted(manifest),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
     files = [(file.path, f"{file.bytes:,}", file.sha256) for file in manifest.files]
@@ -104,6 +105,11 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
         columns = ("grid", "tensors", "weights", "bits/weight", "largest relative error")
         tables.append(table("Coverage (--tensors for every line)", columns, lines, columns[1:4]))
     return View(tuple(tables), manifest.model_dump(mode="json"))
+
+
+def _predicted(manifest: "Manifest") -> list[tuple[str, str]]:
+    foreseen = manifest.predicted_divergence
+    return [] if foreseen is None else [("predicted", f"{foreseen:.4f} nats of KL divergence; `check` measures it")]
 
 
 def _worst(share: "GridShare") -> str:

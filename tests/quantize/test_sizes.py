@@ -51,9 +51,7 @@ def test_the_file_is_the_sum_of_its_tensors_and_what_is_fixed(fmt: str, slack: i
 
 def test_a_grid_that_was_chosen_for_another_format_is_named(tiny_checkpoint: Checkpoint) -> None:
     model = FittedModel(tiny_checkpoint, RECIPES["q8"], grids=smallest(sizes_of(tiny_checkpoint.architecture, "gguf")))
-    with pytest.raises(
-        InputError, match=r"embed_tokens\.weight: grid q4_0 .* executorch has int4-b32, int8-row"
-    ):
+    with pytest.raises(InputError, match=r"embed_tokens\.weight: grid q4_0 .* executorch has int4-b32, int8-row"):
         model.blocks("model.embed_tokens.weight", "executorch")
 
 

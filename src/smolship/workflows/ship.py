@@ -10,6 +10,7 @@ from smolship.runtime_checks.report import Report, Stage, report_of, write_repor
 from smolship.targets import Target
 from smolship.workflows.build import Order, build
 from smolship.workflows.check import check, prepare
+from smolship.workflows.fit import fit
 from smolship.workflows.identity import prove_identical
 
 
@@ -23,10 +24,13 @@ def ship(
     text: str | Path = "prose",
     progress: Progress = Silent(),
 ) -> Report:
-    """Build below `out`, compare, check, and write the report there; see those workflows for the errors."""
+    """Build below `out`, compare, check, and write the report there; see those workflows for the errors.
+
+    Where the order has goals, every format is fitted to its own, and the recipes are not looked at.
+    """
     chosen = prepare(checkpoint, order.formats, order.context, text)
     start = time.monotonic()
-    built = build(checkpoint, out, order, progress=progress)
+    built = (build if order.goals is None else fit)(checkpoint, out, order, progress=progress)
     building = time.monotonic() - start
     writing = [Stage(name=f"write {one.artefact.folder.name}", seconds=one.seconds) for one in built if not one.kept]
     rounding = Stage(name="round the weights", seconds=building - sum(stage.seconds for stage in writing))

@@ -1,0 +1,147 @@
+"""Fit: a grid for each tensor, so that a file keeps to a size with the least divergence, or the other way round."""
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from smolship import __version__
+from smolship.artefact import write_atomically
+from smolship.checkpoint import Checkpoint
+from smolship.errors import InputError
+from smolship.export import Format, format_named
+from smolship.progress import Progress, Silent
+from smolship.quantize import Recipe
+from smolship.quantize.cache import place_of
+from smolship.quantize.fit import (
+    Choice,
+    FittedModel,
+    StandIn,
+    choose,
+    choose_under,
+    require_room,
+    sizes_of,
+    smallest,
+)
+from smolship.quantize.grids import grid_named
+from smolship.targets import Goal, Target, goal_of, parse_goal
+from smolship.workflows.build import Built
+from smolship.workflows.plan import Fitting, GoalOf, Order, calibrating_of, check_context, plan_of, whole, write
+
+METHOD = "calibrated"
+"""how the codes are found once the grids are chosen, and how the sensitivities are measured"""
+_ALONE = 8
+"""bits from which a tensor is rounded by itself"""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One file to be fitted."""
+
+    format: Format
+    goal: Goal
+    sizes: dict[str, dict[str, int]]
+    fixed: int
+    """bytes of the model file besides its matrices"""
+    limit: int | None
+    """bytes that the model file may have"""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the artefact is named after: a grid for each tensor instead of widths."""
+        return Recipe(f"fit-{self.goal.name}", "fitted", "fitted", METHOD, f"grids chosen to fit {self.goal.name}")
+
+
+def goal_by(text: str, target: Target) -> GoalOf:
+    """What `--fit` asks for: `target` is the size budget of that target; `InputError` says how goals are written."""
+    if text.strip() == "target":
+        return lambda checkpoint, fmt, context: goal_of(
+            target, format=fmt, parameters=checkpoint.architecture.parameters, context=context
+        )
+    goal = parse_goal(text)
+    return lambda *_: goal
+
+
+def fit(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress = Silent()) -> list[Built]:
+    """Write one artefact for each of the order's formats, fitted to the order's goals.
+
+    `InputError` before anything is measured if a size cannot be reached, saying what the smallest possible is. No file
+    is ever larger than its goal: `SmolshipError` if one would be, and nothing is written then.
+    """
+    check_context(checkpoint, order.context)
+    if order.goals is None:
+        raise InputError("nothing says what to fit the files to: give a goal, such as 80MB")
+    wanted = [(fmt, order.goals(checkpoint, fmt, order.context)) for fmt in order.formats]
+    tasks = [_task(checkpoint, fmt, goal, order.context, progress) for fmt, goal in wanted]
+    return [_fit(checkpoint, out, order, task, progress) for task in tasks]
+
+
+def _fit(checkpoint: Checkpoint, out: Path, order: Order, task: _Task, progress: Progress) -> Built:
+    from smolship.quantize.fit.measured import measured_order  # torch: only what calibrates needs it
+    from smolship.quantize.solving import solve_order
+
+    calibrating = calibrating_of(checkpoint, order)
+    costs = measured_order(checkpoint, task.format.name, calibrating, progress).costs
+    choice = _choice(task, costs)
+    plan = plan_of(checkpoint, out, task.recipe, task.format, order, choice.assignment)
+    plan = replace(plan, fitting=Fitting(choice.predicted, task.limit, task.goal.all_bytes))
+    if not order.rebuild and (kept := whole(plan)):
+        return Built(kept, kept=True, seconds=0.0)
+    solved = {tensor: grid for tensor, grid in choice.assignment.items() if grid_named(grid).bits < _ALONE}
+    solution = solve_order(checkpoint, solved, calibrating, progress)
+    model = FittedModel(checkpoint, task.recipe, solution, grids=choice.assignment)
+    start = time.monotonic()
+    return Built(write(plan, model, progress), kept=False, seconds=time.monotonic() - start)
+
+
+def _choice(task: _Task, costs: dict[str, dict[str, float]]) -> Choice:
+    if task.limit is not None:
+        return choose(costs, task.sizes, task.limit, task.fixed)
+    if task.goal.divergence is None:
+        raise InputError(f"--fit {task.goal.name} names neither a size nor a divergence")
+    return choose_under(costs, task.sizes, task.goal.divergence, task.fixed)
+
+
+def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, context: int, progress: Progress) -> _Task:
+    line = format_named(fmt)
+    sizes = sizes_of(checkpoint.architecture, fmt)
+    model_file, others = _stand_in_bytes(checkpoint, line, context, smallest(sizes), progress)
+    fixed = model_file - sum(min(of_grids.values()) for of_grids in sizes.values())
+    limits = [goal.model_bytes, None if goal.all_bytes is None else goal.all_bytes - others]
+    limit = min((each for each in limits if each is not None), default=None)
+    if limit is not None:
+        try:
+            require_room(sizes, limit, fixed)
+        except InputError as error:
+            raise InputError(f"--fit {goal.name}, {line.title}: {error}") from error
+    return _Task(line, goal, sizes, fixed, limit)
+
+
+def _stand_in_bytes(
+    checkpoint: Checkpoint, line: Format, context: int, grids: dict[str, str], progress: Progress
+) -> tuple[int, int]:
+    """The bytes of the model file on the smallest grids and of what ships beside it, found by writing noise once."""
+    inputs = {
+        "source": checkpoint.source.sha256,
+        "format": line.name,
+        "context": context,
+        "versions": {"smolship": __version__, **line.versions()},
+        "grids": grids,
+    }
+    place = place_of("fixed-bytes", inputs, ".json")
+    try:
+        model_file, others = json.loads(place.read_bytes())
+        return int(model_file), int(others)
+    except (OSError, ValueError, TypeError):
+        pass  # not there, or damaged: write it
+    recipe = Recipe("stand-in", "fitted", "fitted", METHOD, "noise")
+    with tempfile.TemporaryDirectory(prefix="smolship-fit-") as name:
+        folder = Path(name)
+        line.load().pack(StandIn(checkpoint, recipe, grids=grids), folder, context, progress)
+        files = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    model_file = sum(size for path, size in files.items() if path.name.startswith(line.model_file))
+    others = sum(files.values()) - model_file
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(place, json.dumps([model_file, others]).encode())
+    return model_file, others

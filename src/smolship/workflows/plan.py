@@ -1,0 +1,179 @@
+"""`Plan`: one artefact to be, whether it is there already, and writing it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from smolship import __version__
+from smolship.artefact import (
+    MANIFEST_FILE,
+    Artefact,
+    DivergenceRecord,
+    Manifest,
+    SourceRecord,
+    StageRecord,
+    TensorRecord,
+    list_files,
+    staged,
+)
+from smolship.checkpoint import Checkpoint
+from smolship.errors import InputError, SmolshipError
+from smolship.export import Format
+from smolship.progress import Progress
+from smolship.quantize import SEQUENCES, Calibrating, QuantizedModel, Recipe
+from smolship.quantize.coverage import bits_per_weight
+from smolship.quantize.solution import Stage
+from smolship.runtime_checks.texts import KINDS
+from smolship.runtime_checks.windows import windows
+from smolship.targets import Goal
+
+DEFAULT_CONTEXT = 2048
+SHORTEST_CONTEXT = 64
+WATCHED = 512
+"""tokens of each of the two windows of a text on which calibration's stages are compared"""
+
+GoalOf = Callable[[Checkpoint, str, int], Goal]
+"""the goal for a checkpoint in a format, made for so many tokens"""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to build of a checkpoint."""
+
+    recipes: tuple[str, ...]
+    formats: tuple[str, ...]
+    context: int = DEFAULT_CONTEXT
+    rebuild: bool = False
+    """build again even what is there whole and unchanged"""
+    calibration_text: Path | None = None
+    """what recipes that calibrate look at; `None` is text that the checkpoint writes itself"""
+    calibration_sequences: int = SEQUENCES
+    goals: GoalOf | None = None
+    """what each format's file is fitted to, instead of the recipes"""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a file's grids were chosen for."""
+
+    predicted: float
+    """nats"""
+    model_bytes: int | None = None
+    """that its model file may have"""
+    all_bytes: int | None = None
+    """that all that ships may have"""
+
+    def require(self, manifest: Manifest) -> None:
+        """`SmolshipError` if the files are larger than they may be."""
+        for what, found, limit in (
+            ("the model file", manifest.model_bytes, self.model_bytes),
+            ("all that ships", manifest.bytes, self.all_bytes),
+        ):
+            if limit is not None and found > limit:
+                raise SmolshipError(
+                    f"{manifest.recipe}, {manifest.format}: {what} came out at {found:,} bytes, {limit:,} were asked "
+                    "for, and nothing was written: please report this, and fit to a little less"
+                )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One artefact to be: everything that decides its bytes."""
+
+    place: Path
+    format: Format
+    recipe: Recipe
+    context: int
+    calibration: str | None
+    source: SourceRecord
+    versions: dict[str, str]
+    grids: dict[str, str]
+    """of every matrix, by tensor"""
+    fitting: Fitting | None = None
+    """if its grids were chosen to fit"""
+
+    @property
+    def predicted(self) -> float | None:
+        """The divergence that the choice of grids foresaw."""
+        return None if self.fitting is None else self.fitting.predicted
+
+    def describes(self, manifest: Manifest) -> bool:
+        """Whether building again would write what `manifest` already lists."""
+        listed = (manifest.source, manifest.format, manifest.recipe, manifest.rounding, manifest.calibration)
+        wanted = (self.source, self.format.name, self.recipe.name, self.recipe.rounding, self.calibration)
+        grids = {line.tensor: line.grid for line in manifest.coverage if len(line.shape) == 2}
+        same = (manifest.context, manifest.versions, grids) == (self.context, self.versions, self.grids)
+        return same and listed == wanted and manifest.predicted_divergence == self.predicted
+
+
+def plan_of(
+    checkpoint: Checkpoint, out: Path, recipe: Recipe, line: Format, order: Order, grids: dict[str, str]
+) -> Plan:
+    """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed or read."""
+    place = out / f"{checkpoint.name}-{recipe.name}-{line.name}"
+    calibrating = Calibrating(order.calibration_text, order.calibration_sequences)
+    calibration = calibrating.described(checkpoint.name) if recipe.calibrated else None
+    versions = {"smolship": __version__, **line.versions()}
+    source = SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
+    return Plan(place, line, recipe, order.context, calibration, source, versions, grids)
+
+
+def check_context(checkpoint: Checkpoint, context: int) -> None:
+    """`InputError` if the checkpoint does not take so many tokens, or they are too few to be of use."""
+    longest = checkpoint.architecture.max_positions
+    if not SHORTEST_CONTEXT <= context <= longest:
+        raise InputError(f"--context {context}: {checkpoint.name} takes from {SHORTEST_CONTEXT} to {longest} tokens")
+
+
+def calibrating_of(checkpoint: Checkpoint, order: Order) -> Calibrating:
+    """The order's calibration, its stages watched on the project's own texts: other kinds than what is sampled."""
+    kinds = KINDS if checkpoint.tokenizer.chat_template else [kind for kind in KINDS if kind != "chat"]
+    length = min(WATCHED, checkpoint.architecture.max_positions)
+    watch = {kind: windows(checkpoint.tokenizer, kind, count=2, length=length).tokens for kind in kinds}
+    return Calibrating(order.calibration_text, order.calibration_sequences, watch)
+
+
+def whole(plan: Plan) -> Artefact | None:
+    """The artefact that already stands in its place and needs no building, if there is one."""
+    if not (plan.place / MANIFEST_FILE).is_file():
+        return None
+    artefact = Artefact.open(plan.place)
+    if not plan.describes(artefact.manifest):
+        return None
+    try:
+        artefact.verify()
+    except InputError:
+        return None  # damaged: build it again
+    return artefact
+
+
+def write(plan: Plan, model: QuantizedModel, progress: Progress) -> Artefact:
+    """Pack `model` into the plan's place, whole or not at all; `SmolshipError` if it is larger than it may be."""
+    module = plan.format.load()
+    with staged(plan.place) as folder:
+        module.pack(model, folder, plan.context, progress)
+        coverage = model.coverage(plan.format.name)
+        manifest = Manifest(
+            source=plan.source,
+            format=plan.format.name,
+            recipe=plan.recipe.name,
+            rounding=plan.recipe.rounding,
+            calibration=plan.calibration,
+            stages=tuple(_stage_record(stage) for stage in model.solution.stages),
+            context=plan.context,
+            model_file=plan.format.model_file,
+            bits_per_weight=bits_per_weight(coverage),
+            predicted_divergence=plan.predicted,
+            versions=plan.versions,
+            files=list_files(folder),
+            coverage=tuple(TensorRecord(**asdict(line)) for line in coverage),
+        )
+        if plan.fitting is not None:
+            plan.fitting.require(manifest)
+        (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return Artefact(plan.place, manifest)
+
+
+def _stage_record(stage: Stage) -> StageRecord:
+    """Without the seconds: the same build gives the same bytes."""
+    return StageRecord(name=stage.name, divergences=tuple(DivergenceRecord(**asdict(one)) for one in stage.divergences))
