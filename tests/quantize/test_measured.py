@@ -1,7 +1,6 @@
 """Sensitivities of a whole model: every tensor and grid has one, they foretell what all together do, and they keep."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,13 +13,6 @@ from smolship.quantize.fit.measured import measured, rounds_of
 from smolship.quantize.fit.sensitivity import Sensitivities
 from smolship.quantize.fit.trials import Trials
 from smolship.reference import Reference
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMOLSHIP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
