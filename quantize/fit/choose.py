@@ -6,7 +6,7 @@ divisor, and the choice is then the best there is; where that makes too many uni
 rounded up, so that a budget holds all the same and the choice is near the best.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, gcd
 
@@ -23,6 +23,9 @@ Costs = Mapping[str, Mapping[str, float]]
 
 Sizes = Mapping[str, Mapping[str, int]]
 """the bytes that each grid of each tensor takes in the file"""
+
+_ByPick = Sequence[Sequence[float]]
+"""a number for each of a tensor's grids, by tensor"""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ def choose(costs: Costs, sizes: Sizes, budget: int, fixed: int = 0) -> Choice:
     smallest = fixed + sum(item.sizes[0] for item in items)
     room = min(budget - smallest, sum(item.sizes[-1] - item.sizes[0] for item in items))
     table = _Table(items, room)
-    picks = table.picks(table.capacity)
-    return _choice(items, _upgraded(items, picks, budget - fixed), fixed)
+    picks = table.picks(table.capacity)  # units that are too coarse leave bytes over
+    by_size, by_cost = [item.sizes for item in items], [item.costs for item in items]
+    return _choice(items, _spent(picks, by_size, by_cost, budget - fixed), fixed)
 
 
 def require_room(sizes: Sizes, budget: int, fixed: int = 0) -> None:
@@ -82,7 +86,8 @@ def choose_under(costs: Costs, sizes: Sizes, limit: float, fixed: int = 0) -> Ch
     table = _Table(items, sum(item.sizes[-1] - item.sizes[0] for item in items))
     within = table.least <= limit * (1 + 1e-12)  # falling, so the last is surely among them but for rounding
     picks = table.picks(int(within.argmax())) if within.any() else [len(item.grids) - 1 for item in items]
-    return _choice(items, _downgraded(items, picks, limit), fixed)
+    by_size, by_cost = [item.sizes for item in items], [item.costs for item in items]
+    return _choice(items, _spent(picks, by_cost, by_size, limit), fixed)
 
 
 def _items(costs: Costs, sizes: Sizes) -> list[_Item]:
@@ -132,37 +137,23 @@ class _Table:
         return found[::-1]
 
 
-def _upgraded(items: list[_Item], picks: list[int], budget: int) -> list[int]:
-    """What units that are too coarse left over is spent: one tensor at a time, whatever gains the most."""
+def _spent(picks: list[int], prices: _ByPick, values: _ByPick, limit: float) -> list[int]:
+    """The picks once what they leave of `limit` is spent too: one tensor at a time, whatever lowers a value the most.
+
+    The picks' `prices`, by tensor and pick like the `values`, sum to at most `limit`.
+    """
     picks = list(picks)
     while True:
-        room = budget - sum(item.sizes[pick] for item, pick in zip(items, picks, strict=True))
+        room = limit - fsum(price[pick] for price, pick in zip(prices, picks, strict=True))
         gains = [
-            (item.costs[pick] - item.costs[other], index, other)
-            for index, (item, pick) in enumerate(zip(items, picks, strict=True))
-            for other in range(pick + 1, len(item.grids))
-            if item.sizes[other] - item.sizes[pick] <= room
+            (value[pick] - value[other], index, other)
+            for index, (pick, price, value) in enumerate(zip(picks, prices, values, strict=True))
+            for other in range(len(price))
+            if value[other] < value[pick] and price[other] - price[pick] <= room
         ]
         if not gains:
             return picks
         _, index, other = max(gains)
-        picks[index] = other
-
-
-def _downgraded(items: list[_Item], picks: list[int], limit: float) -> list[int]:
-    """The same for a divergence that is not used up: one tensor at a time, whatever saves the most bytes."""
-    picks = list(picks)
-    while True:
-        room = limit - fsum(item.costs[pick] for item, pick in zip(items, picks, strict=True))
-        savings = [
-            (item.sizes[pick] - item.sizes[other], index, other)
-            for index, (item, pick) in enumerate(zip(items, picks, strict=True))
-            for other in range(pick)
-            if item.costs[other] - item.costs[pick] <= room
-        ]
-        if not savings:
-            return picks
-        _, index, other = max(savings)
         picks[index] = other
 
 
