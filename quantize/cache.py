@@ -7,15 +7,17 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from smolship.artefact import write_atomically
 
 CACHE_VARIABLE = "SMOLSHIP_CACHE"
 Arrays = Mapping[str, NDArray[Any]]
+_T = TypeVar("_T")
 
 
 def cache_folder() -> Path:
@@ -35,8 +37,7 @@ def keep(place: Path, arrays: Arrays) -> None:
     """Replace the archive at `place` in one step, making its folder; `InputError` if the disk refuses. No pickles."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(place, buffer.getvalue())
+    _write(place, buffer.getvalue())
 
 
 def kept(place: Path) -> dict[str, NDArray[Any]] | None:
@@ -46,3 +47,21 @@ def kept(place: Path) -> dict[str, NDArray[Any]] | None:
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
+
+
+def keep_json(place: Path, value: object) -> None:
+    """The same for a value of plain data: numbers, words, containers and dataclasses of them."""
+    _write(place, TypeAdapter(type(value)).dump_json(value))
+
+
+def kept_json(place: Path, kind: type[_T]) -> _T | None:
+    """The value of that kind at `place`; `None` if nothing is there or it is damaged."""
+    try:
+        return TypeAdapter(kind).validate_json(place.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _write(place: Path, data: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(place, data)

@@ -1,16 +1,13 @@
 """The sensitivities of a checkpoint as calibrated rounding would have its tensors; kept in the cache by content."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from smolship.artefact import write_atomically
 from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.progress import Progress, Silent
-from smolship.quantize.cache import place_of
+from smolship.quantize.cache import keep_json, kept_json, place_of
 from smolship.quantize.calibrating import Calibrating
 from smolship.quantize.calibration import Calibration, prepare
 from smolship.quantize.compensation import Compensation
@@ -52,17 +49,14 @@ def measured(
         "tokens": [WINDOWS, LENGTH],
     }
     place = place_of("sensitivities", inputs, ".json")
-    try:
-        return Sensitivities(**json.loads(place.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        pass  # not there, or damaged: measure anew
+    if (kept := kept_json(place, Sensitivities)) is not None:
+        return kept
     prepared = prepare(checkpoint, reference, calibration, progress)
     device = reference.weights[EMBEDDING].device
     weights = {name: torch.from_numpy(array).to(device) for name, array in prepared.weights.items()}
     trials = Trials(Reference(checkpoint.architecture, weights), _windows(calibration).to(device))
     found = sensitivities(trials, prepared.moments, grids, rounds_of(weights, prepared.moments), progress=progress)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(place, json.dumps(asdict(found)).encode())
+    keep_json(place, found)
     return found
 
 

@@ -1,19 +1,17 @@
 """Fit: a grid for each tensor, so that a file keeps to a size with the least divergence, or the other way round."""
 
-import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smolship import __version__
-from smolship.artefact import write_atomically
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.export import Format, format_named
 from smolship.progress import Progress, Silent
 from smolship.quantize import Recipe
-from smolship.quantize.cache import place_of
+from smolship.quantize.cache import keep_json, kept_json, place_of
 from smolship.quantize.fit import (
     Choice,
     FittedModel,
@@ -130,11 +128,8 @@ def _stand_in_bytes(
         "grids": grids,
     }
     place = place_of("fixed-bytes", inputs, ".json")
-    try:
-        model_file, others = json.loads(place.read_bytes())
-        return int(model_file), int(others)
-    except (OSError, ValueError, TypeError):
-        pass  # not there, or damaged: write it
+    if (kept := kept_json(place, tuple[int, int])) is not None:
+        return kept
     recipe = Recipe("stand-in", "fitted", "fitted", METHOD, "noise")
     with tempfile.TemporaryDirectory(prefix="smolship-fit-") as name:
         folder = Path(name)
@@ -142,6 +137,5 @@ def _stand_in_bytes(
         files = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     model_file = sum(size for path, size in files.items() if path.name.startswith(line.model_file))
     others = sum(files.values()) - model_file
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(place, json.dumps([model_file, others]).encode())
+    keep_json(place, (model_file, others))
     return model_file, others
