@@ -60,6 +60,11 @@ ROUNDINGS: dict[str, Rounding] = {
 }
 
 
+def needs_calibration(grid: Grid) -> bool:
+    """Whether a calibrated recipe calibrates the codes on this grid: from 8 bits, nearest loses next to nothing."""
+    return grid.bits < 8
+
+
 Reference = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32] | None]
 """codes int8 [n, g], unrounded scales [n] and minimums [n]"""
 

@@ -15,7 +15,7 @@ from smolship.quantize.fit.sensitivity import Rounds, Sensitivities, sensitiviti
 from smolship.quantize.fit.sizes import sizes_of
 from smolship.quantize.fit.trials import Trials
 from smolship.quantize.grids import grid_named
-from smolship.quantize.rounding import NearestRounding
+from smolship.quantize.rounding import NearestRounding, needs_calibration
 from smolship.quantize.solving import DAMPING, opened
 from smolship.reference import Reference
 
@@ -23,8 +23,6 @@ _VERSION = 1
 """raised when the same inputs give other sensitivities"""
 WINDOWS, LENGTH = 8, 256
 """tokens that divergences are measured on: 2,048"""
-_ALONE = 8
-"""bits from which a tensor is rounded to nearest, by itself"""
 
 
 def measured(
@@ -68,15 +66,15 @@ def measured_order(
 
 
 def rounds_of(weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> Rounds:
-    """Each tensor alone as it will be rounded: with compensation, but for the grids of 8 bits, to nearest."""
+    """Each tensor alone as it will be rounded: with compensation, or to nearest where that needs no calibration."""
 
     def rounded(tensor: str, grid: str) -> Tensor:
-        w = weights[tensor]
-        if grid_named(grid).bits >= _ALONE:
-            blocks = NearestRounding().round(tensor, w.cpu().numpy(), grid_named(grid))
+        w, on = weights[tensor], grid_named(grid)
+        if not needs_calibration(on):
+            blocks = NearestRounding().round(tensor, w.cpu().numpy(), on)
             return torch.from_numpy(blocks.dequantize()).to(w.device)
         shape = int(w.shape[0]), int(w.shape[1])
-        rounding = Compensation(tensor, shape, grid_named(grid), moments[tensor], DAMPING)
+        rounding = Compensation(tensor, shape, on, moments[tensor], DAMPING)
         return rounding.round(w)
 
     return rounded

@@ -23,14 +23,11 @@ from smolship.quantize.fit import (
     smallest,
 )
 from smolship.quantize.grids import grid_named
+from smolship.quantize.recipes import CALIBRATED
+from smolship.quantize.rounding import needs_calibration
 from smolship.targets import Goal, Target, goal_of, parse_goal
 from smolship.workflows.build import Built
 from smolship.workflows.plan import Fitting, GoalOf, Order, calibrating_of, check_context, plan_of, whole, write
-
-METHOD = "calibrated"
-"""how the codes are found once the grids are chosen, and how the sensitivities are measured"""
-_ALONE = 8
-"""bits from which a tensor is rounded by itself"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class _Task:
     @property
     def recipe(self) -> Recipe:
         """The recipe that the artefact is named after: a grid for each tensor instead of widths."""
-        return Recipe(f"fit-{self.goal.name}", "fitted", "fitted", METHOD, f"grids chosen to fit {self.goal.name}")
+        return Recipe(f"fit-{self.goal.name}", "fitted", "fitted", CALIBRATED, f"grids chosen to fit {self.goal.name}")
 
 
 def goal_by(text: str, target: Target) -> GoalOf:
@@ -86,7 +83,7 @@ def _fit(checkpoint: Checkpoint, out: Path, order: Order, task: _Task, progress:
     plan = replace(plan, fitting=Fitting(choice.predicted, task.limit, task.goal.all_bytes))
     if not order.rebuild and (kept := whole(plan)):
         return Built(kept, kept=True, seconds=0.0)
-    solved = {tensor: grid for tensor, grid in choice.assignment.items() if grid_named(grid).bits < _ALONE}
+    solved = {tensor: grid for tensor, grid in choice.assignment.items() if needs_calibration(grid_named(grid))}
     solution = solve_order(checkpoint, solved, calibrating, progress)
     model = FittedModel(checkpoint, task.recipe, solution, grids=choice.assignment)
     start = time.monotonic()
@@ -130,7 +127,7 @@ def _stand_in_bytes(
     place = place_of("fixed-bytes", inputs, ".json")
     if (kept := kept_json(place, tuple[int, int])) is not None:
         return kept
-    recipe = Recipe("stand-in", "fitted", "fitted", METHOD, "noise")
+    recipe = Recipe("stand-in", "fitted", "fitted", CALIBRATED, "noise")
     with tempfile.TemporaryDirectory(prefix="smolship-fit-") as name:
         folder = Path(name)
         line.load().pack(StandIn(checkpoint, recipe, grids=grids), folder, context, progress)
