@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from smolship.checkpoint import EMBEDDING
-from smolship.errors import SmolshipError
 from smolship.progress import Progress, Silent
 from smolship.quantize.calibration.texts import Calibration
 from smolship.reference import Reference
@@ -21,13 +20,6 @@ TOKENS_AT_ONCE = 2048
 _OUTWEIGH = 3.0
 _HEAD_ROWS = 256
 """positions whose probabilities over the vocabulary are held at once"""
-
-
-def gradient_of(leaf: Tensor) -> Tensor:
-    """The gradient that the last backward pass left in `leaf`; `SmolshipError` if it left none."""
-    if leaf.grad is None:
-        raise SmolshipError("a weight that was to be tuned takes no part in the model")
-    return leaf.grad
 
 
 def divergence(error: Tensor, moment: Tensor) -> float:
@@ -76,10 +68,8 @@ def measure(
         for tokens in calibration.batches(TOKENS_AT_ONCE):
             with torch.autocast(embedding.device.type, torch.bfloat16):
                 hidden = watched.hidden(tokens.to(embedding.device), differentiable=True)
-            hidden.backward(_at_the_head(hidden.detach(), head, tied, generator))
-            gradient = gradient_of(leaf)
+            (gradient,) = torch.autograd.grad(hidden, leaf, _at_the_head(hidden.detach(), head, tied, generator))
             tied.addmm_(gradient.T, gradient)
-            leaf.grad = None
             advance(tokens.numel())
     watched.moments[EMBEDDING] = tied / len(head)
     return {name: moment / calibration.tokens for name, moment in watched.moments.items()}

@@ -31,12 +31,10 @@ _SAMPLER = 1
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Sequences of tokens and where they come from."""
+    """Sequences of tokens."""
 
     sequences: Tensor
     """int64 [n, length]"""
-    source: str
-    """in words"""
 
     @property
     def tokens(self) -> int:
@@ -74,12 +72,11 @@ def sampled(
     inputs = {"sampler": _SAMPLER, "weights": checkpoint.source.sha256, "shape": [sequences, length], "seed": SEED}
     inputs["template"] = checkpoint.tokenizer.chat_template or ""
     place = place_of("samples", inputs)
-    source = f"{sequences} × {length} tokens sampled from {checkpoint.name} itself, seed {SEED}"
     if (found := kept(place)) is not None:
-        return Calibration(torch.from_numpy(found["tokens"].astype(np.int64)), source)
+        return Calibration(torch.from_numpy(found["tokens"].astype(np.int64)))
     tokens = sample(reference, openings(checkpoint.tokenizer, sequences), length, SEED, progress)
     keep(place, {"tokens": tokens.numpy().astype(np.int32)})
-    return Calibration(tokens, source)
+    return Calibration(tokens)
 
 
 def from_file(checkpoint: Checkpoint, path: Path, sequences: int = SEQUENCES) -> Calibration:
@@ -99,5 +96,4 @@ def from_file(checkpoint: Checkpoint, path: Path, sequences: int = SEQUENCES) ->
             f"--calibration-text {path} has {len(tokens)} tokens, wanted at least {FEWEST * length}: "
             "give more text, or leave the option out to sample the checkpoint itself"
         )
-    windows = torch.tensor(tokens[: count * length]).view(count, length)
-    return Calibration(windows, f"{count} × {length} tokens of {path.name}")
+    return Calibration(torch.tensor(tokens[: count * length]).view(count, length))

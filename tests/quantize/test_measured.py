@@ -18,7 +18,7 @@ from smolship.reference import Reference
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:
     generator = torch.Generator().manual_seed(0)
-    return Calibration(torch.randint(0, 300, (8, 64), generator=generator), "random tokens")
+    return Calibration(torch.randint(0, 300, (8, 64), generator=generator))
 
 
 @pytest.fixture(scope="module")
