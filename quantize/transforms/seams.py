@@ -54,39 +54,27 @@ def _layer(a: Architecture, p: str) -> tuple[Seam, ...]:
     hidden, inner = np.arange(a.hidden), np.arange(a.intermediate)
     kv = np.arange(a.kv_heads * a.head_dim)
     heads = kv.reshape(a.kv_heads, a.head_dim).repeat(a.heads // a.kv_heads, axis=0).ravel()  # [heads · head_dim]
+    pairs = kv // a.head_dim * (a.head_dim // 2) + kv % (a.head_dim // 2)  # rotary position turns d with d + half
+
+    def seam(name: str, kind: str, written: Side, *read: Side) -> Seam:
+        return Seam(p + name, kind, int(written.channel.max()) + 1, (written,), read)
 
     def norm(name: str, *readers: str) -> Seam:
-        divided = tuple(Side(f"{p}{reader}_proj.weight", 1, hidden) for reader in readers)
-        return Seam(p + name, "norm", a.hidden, (Side(f"{p}{name}.weight", 0, hidden),), divided)
+        gain = Side(f"{p}{name}.weight", 0, hidden)
+        return seam(name, "norm", gain, *(columns(reader, hidden) for reader in readers))
 
-    def joint(name: str, kind: str, channels: NDArray[np.intp], writer: Side, reader: Side) -> Seam:
-        return Seam(p + name, kind, int(channels.max()) + 1, (writer,), (reader,))
+    def rows(name: str, channel: NDArray[np.intp]) -> Side:
+        return Side(f"{p}{name}_proj.weight", 0, channel)
 
-    pairs = kv // a.head_dim * (a.head_dim // 2) + kv % (a.head_dim // 2)  # rotary position turns d with d + half
+    def columns(name: str, channel: NDArray[np.intp]) -> Side:
+        return Side(f"{p}{name}_proj.weight", 1, channel)
+
     return (
         norm("input_layernorm", "self_attn.q", "self_attn.k", "self_attn.v"),
-        joint(
-            "self_attn.q_k",
-            "q-k",
-            pairs,
-            Side(p + "self_attn.q_proj.weight", 0, pairs[heads]),
-            Side(p + "self_attn.k_proj.weight", 0, pairs),
-        ),
-        joint(
-            "self_attn.v_o",
-            "v-o",
-            kv,
-            Side(p + "self_attn.v_proj.weight", 0, kv),
-            Side(p + "self_attn.o_proj.weight", 1, heads),
-        ),
+        seam("self_attn.q_k", "q-k", rows("self_attn.q", pairs[heads]), rows("self_attn.k", pairs)),
+        seam("self_attn.v_o", "v-o", rows("self_attn.v", kv), columns("self_attn.o", heads)),
         norm("post_attention_layernorm", "mlp.gate", "mlp.up"),
-        joint(
-            "mlp.up_down",
-            "up-down",
-            inner,
-            Side(p + "mlp.up_proj.weight", 0, inner),
-            Side(p + "mlp.down_proj.weight", 1, inner),
-        ),
+        seam("mlp.up_down", "up-down", rows("mlp.up", inner), columns("mlp.down", inner)),
     )
 
 
