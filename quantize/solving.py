@@ -1,7 +1,7 @@
 """`solve`: codes for every tensor of an assignment of grids by calibration; one result for each set of inputs.
 
-The checkpoint is brought into weights that round well (`calibration.prepare`), then each matrix is rounded with
-compensation under its curvature.
+The checkpoint is brought into weights that round well (`calibration.prepare`), then each matrix is rounded
+under its curvature (`descent`).
 """
 
 import time
@@ -9,24 +9,21 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.progress import Progress, Silent
+from smolship.quantize.blocks import Blocks
 from smolship.quantize.cache import keep, kept, place_of
 from smolship.quantize.calibrating import Calibrating
 from smolship.quantize.calibration import Calibration, Prepared, from_file, prepare, sampled
 from smolship.quantize.calibration.curvature import divergence
-from smolship.quantize.compensation import Compensation
+from smolship.quantize.descent import DAMPINGS, calibrated
 from smolship.quantize.divergence import Watch
-from smolship.quantize.grids import grid_named
 from smolship.quantize.solution import Errors, Solution, Stage, arrays_of, solution_of
 from smolship.reference import Reference
 
-_VERSION = 1
+_VERSION = 2
 """raised when the same inputs give other codes"""
-DAMPING = 1.0
-"""of each diagonal entry of a moment; 0.05 gave a KL divergence of 0.125, 0.3 gave 0.096 and 1 gave 0.097"""
 
 
 def solve(
@@ -48,7 +45,7 @@ def solve(
         "weights": checkpoint.source.sha256,
         "text": calibration.digest,
         "assignment": dict(assignment),
-        "damping": DAMPING,
+        "dampings": DAMPINGS,
         "watch": {name: len(windows) for name, windows in watch.windows.items()},
     }
     place = place_of("solutions", inputs)
@@ -73,17 +70,17 @@ class _Run:
         device = reference.weights[EMBEDDING].device
         self.reference, self.prepared, self.watch = reference, prepared, watch
         self.weights = {name: torch.from_numpy(array).to(device) for name, array in prepared.weights.items()}
-        self.roundings = {
-            name: Compensation(name, _shape(self.weights[name]), grid_named(grid), prepared.moments[name], DAMPING)
-            for name, grid in assignment.items()
-        }
+        self.assignment = assignment
+        self.blocks: dict[str, Blocks] = {}
         self.stages: list[Stage] = []
 
     def round(self, progress: Progress) -> None:
         """Round every matrix."""
-        with progress.task("round with compensation", len(self.roundings)) as advance:
-            for name, rounding in self.roundings.items():
-                self.weights[name] = rounding.round(self.weights[name])
+        with progress.task("round by descent", len(self.assignment)) as advance:
+            for name, grid in self.assignment.items():
+                w = self.weights[name]
+                self.blocks[name] = calibrated(name, w, grid, self.prepared.moments[name])
+                self.weights[name] = torch.from_numpy(self.blocks[name].dequantize()).to(w.device)
                 advance(1)
 
     def note(self, name: str, start: float) -> None:
@@ -93,14 +90,13 @@ class _Run:
 
     def solution(self) -> Solution:
         """What was found, on numpy's side."""
-        blocks = {name: rounding.blocks() for name, rounding in self.roundings.items()}
         floats = {
             name: w.cpu().numpy()
             for name, w in self.weights.items()
-            if name not in blocks and not torch.equal(w, self.reference.weights[name])
+            if name not in self.blocks and not torch.equal(w, self.reference.weights[name])
         }
-        errors = {name: self._errors(name) for name in blocks}
-        return Solution(blocks, floats, errors, tuple(self.stages))
+        errors = {name: self._errors(name) for name in self.blocks}
+        return Solution(self.blocks, floats, errors, tuple(self.stages))
 
     def _errors(self, name: str) -> Errors:
         moment = self.prepared.moments[name]
@@ -108,10 +104,6 @@ class _Run:
         e = self.weights[name] - w
         weight = float(e.norm()) / max(float(w.norm()), 1e-30)
         return Errors(weight, float(np.sqrt(divergence(e, moment) / max(divergence(w, moment), 1e-30))))
-
-
-def _shape(w: Tensor) -> tuple[int, int]:
-    return int(w.shape[0]), int(w.shape[1])
 
 
 def solve_order(

@@ -10,16 +10,16 @@ from smolship.progress import Progress, Silent
 from smolship.quantize.cache import keep_json, kept_json, place_of
 from smolship.quantize.calibrating import Calibrating
 from smolship.quantize.calibration import Calibration, prepare
-from smolship.quantize.compensation import Compensation
+from smolship.quantize.descent import DAMPINGS, calibrated
 from smolship.quantize.fit.sensitivity import Rounds, Sensitivities, sensitivities
 from smolship.quantize.fit.sizes import sizes_of
 from smolship.quantize.fit.trials import Trials
 from smolship.quantize.grids import grid_named
 from smolship.quantize.rounding import NearestRounding, needs_calibration
-from smolship.quantize.solving import DAMPING, opened
+from smolship.quantize.solving import opened
 from smolship.reference import Reference
 
-_VERSION = 1
+_VERSION = 2
 """raised when the same inputs give other sensitivities"""
 WINDOWS, LENGTH = 8, 256
 """tokens that divergences are measured on: 2,048"""
@@ -43,7 +43,7 @@ def measured(
         "weights": checkpoint.source.sha256,
         "text": calibration.digest,
         "grids": grids,
-        "damping": DAMPING,
+        "dampings": DAMPINGS,
         "tokens": [WINDOWS, LENGTH],
     }
     place = place_of("sensitivities", inputs, ".json")
@@ -66,16 +66,15 @@ def measured_order(
 
 
 def rounds_of(weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> Rounds:
-    """Each tensor alone as it will be rounded: with compensation, or to nearest where that needs no calibration."""
+    """Each tensor alone as it will be rounded: by descent, or to nearest where that needs no calibration."""
 
     def rounded(tensor: str, grid: str) -> Tensor:
         w, on = weights[tensor], grid_named(grid)
         if not needs_calibration(on):
             blocks = NearestRounding().round(tensor, w.cpu().numpy(), on)
-            return torch.from_numpy(blocks.dequantize()).to(w.device)
-        shape = int(w.shape[0]), int(w.shape[1])
-        rounding = Compensation(tensor, shape, on, moments[tensor], DAMPING)
-        return rounding.round(w)
+        else:
+            blocks = calibrated(tensor, w, grid, moments[tensor])
+        return torch.from_numpy(blocks.dequantize()).to(w.device)
 
     return rounded
 
