@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from smolship import artefact as module
-from smolship.artefact import Artefact, Manifest, list_files, staged, write_atomically
+from smolship.artefact import Artefact, Manifest, list_files, refuse_foreign, staged, write_atomically
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.workflows.build import Order, build
@@ -124,3 +124,11 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(InputError, match="is a file"), staged(tmp_path / "out"):
         pytest.fail("the block must not run")
+
+
+def test_a_place_below_a_file_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match=r"cannot write below .*out \(.*out is a file\): choose another --out"):
+        refuse_foreign(tmp_path / "out" / "artefact")
+    refuse_foreign(tmp_path / "new" / "artefact")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -174,8 +174,11 @@ def _shipped(folder: Path) -> list[Path]:
 
 
 def refuse_foreign(place: Path) -> None:
-    """`InputError` if `place` holds anything that replacing it would lose and that is not an artefact of ours."""
+    """`InputError` if no folder can be at `place`, or it is no artefact of ours and would be lost with its files."""
     if not place.exists():
+        nearest = next(folder for folder in place.absolute().parents if folder.exists())
+        if not nearest.is_dir():
+            raise InputError(f"cannot write below {place.parent} ({nearest} is a file): choose another --out")
         return
     if not place.is_dir():
         raise InputError(f"{place} is a file, where an artefact's folder should go: choose another --out")
