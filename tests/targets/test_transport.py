@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from smolship.errors import InputError
-from smolship.targets import Local
+from smolship.targets import Local, transport
 
 
 def _python(program: str) -> list[str]:
@@ -53,7 +53,11 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_whatever_stops_the_call_ends_the_command_and_its_children(tmp_path: Path, error: type[BaseException]) -> None:
+def test_whatever_stops_the_call_ends_the_command_and_its_children(
+    tmp_path: Path, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "GRACE", 0.2)  # the family waits for the end of it, however long that is
+
     def stop(_line: str) -> None:
         raise error
 
