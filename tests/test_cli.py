@@ -9,27 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from in_process import run
 from tiny import write_tiny_checkpoint
 
 from smolship import __version__
-from smolship.cli import main
-
-
-@pytest.fixture(autouse=True)
-def _own_signals() -> "object":
-    """`main` takes SIGINT and SIGTERM over; give pytest its own back."""
-    saved = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in saved.items():
-        signal.signal(number, handler)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the console script in this process and return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["smolship", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +115,7 @@ def test_json_is_json(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["smolship", *(one.format(built=built) for one in arguments), "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
+    assert run(monkeypatch, *(one.format(built=built) for one in arguments), "--json") == 0
     data = json.loads(capfd.readouterr().out)
     assert data if key is None else data[key]
 
@@ -164,15 +144,21 @@ def test_chat_says_that_the_context_is_full(
     assert "build with a larger --context" in capfd.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def wide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that takes long enough to write that it can be stopped meanwhile."""
+    folder = tmp_path_factory.mktemp("wide") / "wide"
+    return write_tiny_checkpoint(folder, hidden_size=512, intermediate_size=8192, num_hidden_layers=4)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_leaves_no_half_written_artefact(tmp_path: Path, number: signal.Signals) -> None:
-    folder = write_tiny_checkpoint(tmp_path / "wide", hidden_size=512, intermediate_size=8192, num_hidden_layers=4)
+def test_a_stop_leaves_no_half_written_artefact(wide_folder: Path, tmp_path: Path, number: signal.Signals) -> None:
     command = [
         sys.executable,
         "-m",
         "smolship",
         "build",
-        str(folder),
+        str(wide_folder),
         "-o",
         str(tmp_path / "out"),
         "-f",

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import run
 
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
@@ -65,32 +66,24 @@ def test_the_libraries_noise_does_not_reach_the_user(shipped: "tuple[Path, subpr
 
 
 def test_a_broken_budget_is_exit_code_1(
-    shipped: "tuple[Path, subprocess.CompletedProcess[str]]", tiny_folder: Path, tmp_path: Path
-) -> None:
+    shipped: "tuple[Path, subprocess.CompletedProcess[str]]", tiny_folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     (tmp_path / "strict.toml").write_text(TARGET.format(size="1 kB"))
     artefact = shipped[0] / "TinyLM2-Instruct-q4-gguf"
-    ended = smolship(
-        "check",
-        artefact,
-        "--checkpoint",
-        tiny_folder,
-        "-t",
-        tmp_path / "strict.toml",
-        "--repeats",
-        "1",
-        "--report",
-        tmp_path,
-    )
-    assert ended.returncode == 1, ended.stderr
-    assert "<= 0.001 MB" in ended.stdout
-    assert "fail" in ended.stdout
-    assert "not all is well" in ended.stdout
+    order = ("--checkpoint", tiny_folder, "-t", tmp_path / "strict.toml", "--repeats", "1", "--report", tmp_path)
+    code, shown = run(monkeypatch, "check", artefact, *order), capfd.readouterr()
+    assert code == 1, shown.err
+    assert "<= 0.001 MB" in shown.out
+    assert "fail" in shown.out
+    assert "not all is well" in shown.out
     assert (tmp_path / "report.md").is_file()
 
 
 def test_a_runtime_that_refuses_the_file_is_exit_code_3(
-    shipped: "tuple[Path, subprocess.CompletedProcess[str]]", tiny_folder: Path, tmp_path: Path
-) -> None:
+    shipped: "tuple[Path, subprocess.CompletedProcess[str]]", tiny_folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """A file cut short in a build that was wrong from the start: its hash is right, its content is not."""
     broken = Path(shutil.copytree(shipped[0] / "TinyLM2-Instruct-q4-gguf", tmp_path / "broken"))
     data = (broken / "model.gguf").read_bytes()[:-4096]
@@ -100,20 +93,21 @@ def test_a_runtime_that_refuses_the_file_is_exit_code_3(
         if file["path"] == "model.gguf":
             file |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (broken / "manifest.json").write_text(json.dumps(manifest))
-    ended = smolship("check", broken, "--checkpoint", tiny_folder, "--repeats", "1")
-    assert ended.returncode == 3, ended.stdout + ended.stderr
-    assert "failed to run" in ended.stdout
-    assert "Traceback" not in ended.stderr
+    code = run(monkeypatch, "check", broken, "--checkpoint", tiny_folder, "--repeats", "1")
+    shown = capfd.readouterr()
+    assert code == 3, shown.out + shown.err
+    assert "failed to run" in shown.out
+    assert "Traceback" not in shown.err
 
 
 def test_a_changed_file_is_exit_code_2(
-    shipped: "tuple[Path, subprocess.CompletedProcess[str]]", tiny_folder: Path, tmp_path: Path
-) -> None:
+    shipped: "tuple[Path, subprocess.CompletedProcess[str]]", tiny_folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     changed = Path(shutil.copytree(shipped[0] / "TinyLM2-Instruct-q4-gguf", tmp_path / "changed"))
     (changed / "Modelfile").write_text("FROM elsewhere")
-    ended = smolship("check", changed, "--checkpoint", tiny_folder)
-    assert ended.returncode == 2
-    assert "is not the file that manifest.json lists" in ended.stderr
+    assert run(monkeypatch, "check", changed, "--checkpoint", tiny_folder) == 2
+    assert "is not the file that manifest.json lists" in capfd.readouterr().err
 
 
 def test_identical_integers_are_proved_and_a_difference_is_named(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
