@@ -1,5 +1,6 @@
 """Checkpoints that many tests share, each opened once a run."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,12 @@ import pytest
 from tiny import write_tiny_checkpoint
 
 from smolship.checkpoint import Checkpoint, open_checkpoint
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rare_collection() -> None:
+    """Tracing a graph makes millions of objects, and every full collection walks all of torch's and transformers'."""
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
