@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from math import inf
 
 from smolship.errors import InputError
 from smolship.targets.target import Target
@@ -50,10 +51,11 @@ def goal_of(target: Target, *, format: str, parameters: int, context: int) -> Go
 
 def _positive(number: str, dimension: str, unit: str, text: str) -> float:
     """A quantity above zero in base units, `unit` where it has none."""
+    wrong = InputError(f"--fit {text!r} is no {'size' if dimension == 'memory' else dimension}: {_SPELT}")
     try:
         quantity = parse_quantity(number if number[-1:].isalpha() else f"{number} {unit}")
     except InputError as error:
-        raise InputError(f"--fit {text!r}: {error}; {_SPELT}") from error
-    if quantity.unit.dimension != dimension or not quantity.value > 0:
-        raise InputError(f"--fit {text!r} is no {'size' if dimension == 'memory' else dimension}: {_SPELT}")
+        raise wrong from error
+    if quantity.unit.dimension != dimension or not 0 < quantity.value < inf:
+        raise wrong
     return quantity.value

@@ -51,7 +51,25 @@ def test_a_goal_is_read_as_it_is_written(text: str, goal: Goal) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "big", "0", "0MB", "-3MB", "80 nats", "80%", "kl=", "kl=0", "kl=5MB", "80 mb", "/"]
+    "text",
+    [
+        "",
+        "big",
+        "0",
+        "0MB",
+        "-3MB",
+        "80 nats",
+        "80%",
+        "kl=",
+        "kl=0",
+        "kl=5MB",
+        "80 mb",
+        "/",
+        "1e400MB",
+        "kl=1e400",
+        "kl=nan",
+        "kl=-1",
+    ],
 )
 def test_what_is_no_goal_is_told_how_goals_are_written(text: str) -> None:
     with pytest.raises(InputError, match=r"--fit .*80MB.*kl=0\.05"):
