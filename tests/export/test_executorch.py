@@ -177,7 +177,9 @@ def test_only_portable_and_quantised_operators_stay_outside(mixed: Built) -> Non
     assert not any("linear" in name or "mm" in name for name in found)
 
 
+@pytest.mark.real
 def test_building_twice_gives_the_same_bytes(build: Callable[..., Built], shallow: Checkpoint, narrow: Built) -> None:
+    """Marked as slow for its export alone."""
     again = build(shallow, "q4")[1]
     assert (again / "model.pte").read_bytes() == (narrow[1] / "model.pte").read_bytes()
 
