@@ -1,8 +1,6 @@
 """The texts that fidelity is measured on: the project's own, by kind, or a file of the user's."""
 
-import gzip
 import tomllib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from smolship.checkpoint import Tokenizer
 from smolship.errors import InputError
+from smolship.text_file import read_text_file
 
 
 @dataclass(frozen=True)
@@ -55,23 +54,9 @@ def text_for(tokenizer: Tokenizer, which: str | Path) -> Text:
     if isinstance(which, str) and which in KINDS:
         name, make = KINDS[which]
         return Text(name, make(tokenizer), own=True)
-    return Text(Path(which).name, _read(Path(which)), own=False)
+    file = read_text_file(Path(which), f"give a plain text file, or one of {', '.join(KINDS)}")
+    return Text(file.name, file.content, own=False)
 
 
 def _stored(name: str) -> str:
     return (files("smolship.runtime_checks") / "text" / name).read_text(encoding="utf-8")
-
-
-def _read(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        return (
-            (gzip.decompress(data) if path.suffix == ".gz" else data)
-            .decode("utf-8")
-            .replace("\r\n", "\n")
-            .replace("\r", "\n")
-        )
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read as UTF-8 text ({error}): give a plain text file, or one of {', '.join(KINDS)}"
-        ) from error

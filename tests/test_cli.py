@@ -50,6 +50,8 @@ architecture = "aarch64"
 runtimes = ["gguf"]
 """
 
+CALIBRATED = ["build", "{tiny}", "-o", "{out}", "-f", "gguf", "-r", "q8", "-r", "q4-calibrated", "--calibration-text"]
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown recipe": (
         ["build", "{tiny}", "-o", "{out}", "-r", "q3"],
@@ -78,6 +80,23 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "text that is not there": (["check", "{built}", "--checkpoint", "{tiny}", "--text", "{out}/x"], "cannot be read"),
     "odd temperature": (["chat", "{built}", "-p", "hello", "--temperature", "-1"], "temperature"),
     "unknown option": (["build", "--quantum"], "No such option"),
+    "a fit that is no size": (
+        ["build", "{tiny}", "-o", "{out}", "--fit", "80M"],
+        "--fit '80M' is no size: write a size",
+    ),
+    "a fit beyond all numbers": (["build", "{tiny}", "-o", "{out}", "--fit", "kl=1e400"], "is no divergence"),
+    "a fit and a recipe": (["build", "{tiny}", "-o", "{out}", "--fit", "80MB", "-r", "q8"], "give one of the two"),
+    "a calibration text that is not there": ([*CALIBRATED, "{out}/x"], "give --calibration-text a plain text file"),
+    "a folder as calibration text": ([*CALIBRATED, "{tiny}"], "give --calibration-text a plain text file"),
+    "a calibration text that is none": ([*CALIBRATED, "{tiny}/model.safetensors"], "cannot be read as UTF-8 text"),
+    "a calibration text too short, said before the first recipe is written": (
+        [*CALIBRATED, "{short}"],
+        "give more text",
+    ),
+    "a calibration text too short to fit on": (
+        ["build", "{tiny}", "-o", "{out}", "-f", "gguf", "--fit", "75kB", "--calibration-text", "{short}"],
+        "give more text",
+    ),
     "a place that is taken": (["build", "{tiny}", "-o", "{short}", "-f", "gguf"], "cannot write below"),
 }
 

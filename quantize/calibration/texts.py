@@ -1,10 +1,8 @@
 """`Calibration`: the tokens that calibrated rounding looks at, sampled from the checkpoint or a file's."""
 
-import gzip
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from smolship.quantize.cache import keep, kept, place_of
 from smolship.quantize.calibrating import SEQUENCES
 from smolship.quantize.calibration.sampling import openings, sample
 from smolship.reference import Reference
+from smolship.text_file import TextFile
 
 LENGTH = 512
 """tokens of a sequence"""
@@ -79,21 +78,14 @@ def sampled(
     return Calibration(tokens)
 
 
-def from_file(checkpoint: Checkpoint, path: Path, sequences: int = SEQUENCES) -> Calibration:
-    """The first sequences of a UTF-8 text file (`.gz` too); `InputError` if it cannot be read or is short."""
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"--calibration-text {path}: not a readable UTF-8 text ({error}); give a plain text file"
-        ) from error
+def from_file(checkpoint: Checkpoint, file: TextFile, sequences: int = SEQUENCES) -> Calibration:
+    """The first sequences of a text; `InputError` if it has too few."""
     length = min(LENGTH, checkpoint.architecture.max_positions)
-    tokens = checkpoint.tokenizer.encode(text)
+    tokens = checkpoint.tokenizer.encode(file.content)
     count = min(sequences, len(tokens) // length)
     if count < FEWEST:
         raise InputError(
-            f"--calibration-text {path} has {len(tokens)} tokens, wanted at least {FEWEST * length}: "
+            f"--calibration-text {file.name} has {len(tokens)} tokens, wanted at least {FEWEST * length}: "
             "give more text, or leave the option out to sample the checkpoint itself"
         )
     return Calibration(torch.tensor(tokens[: count * length]).view(count, length))

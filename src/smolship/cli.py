@@ -19,9 +19,10 @@ from smolship.quiet import VERBOSE
 from smolship.terminal import messages, output, showing_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from smolship.runtime_checks.report import Report
+    from smolship.text_file import TextFile
 
 app = typer.Typer(
     help="SmolLM2 checkpoints to model files that an app can ship, each proved on its own runtime.",
@@ -57,7 +58,7 @@ def ship(
     checkpoint: options.Checkpoint = "embedded",
     *,
     out: options.Out = options.DEFAULT_OUT,
-    recipe: options.Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
+    recipe: options.Recipes = None,
     fit: options.Fit = None,
     format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     target: options.Target = "host",
@@ -83,9 +84,9 @@ def ship(
     profile = load_target(target)
     profile.require(format)
     goals = goal_by(fit, profile) if fit is not None else None
+    order = Order(_recipes(recipe, fit), _once(format), context, rebuild, _read(calibration_text), goals=goals)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        order = Order(_once(recipe), _once(format), context, rebuild, calibration_text, goals=goals)
         report = run(source, out, order, profile, Settings(threads, repeats, timeout), text=text, progress=progress)
     views.report(report, out).show(output(), as_json=as_json)
     _exit_as(report)
@@ -96,7 +97,7 @@ def build(
     checkpoint: options.Checkpoint = "embedded",
     *,
     out: options.Out = options.DEFAULT_OUT,
-    recipe: options.Recipes = ["q4-e8-calibrated", "q8"],  # noqa: B006 - typer copies it
+    recipe: options.Recipes = None,
     fit: options.Fit = None,
     format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     target: options.FitTarget = "host",
@@ -116,9 +117,9 @@ def build(
     from smolship.workflows.plan import Order
 
     goals = goal_by(fit, load_target(target)) if fit is not None else None
+    order = Order(_recipes(recipe, fit), _once(format), context, rebuild, _read(calibration_text), goals=goals)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        order = Order(_once(recipe), _once(format), context, rebuild, calibration_text, goals=goals)
         built = (build_recipes if goals is None else build_fitted)(source, out, order, progress=progress)
     views.built(built).show(output(), as_json=as_json)
 
@@ -271,7 +272,23 @@ def doctor(*, as_json: options.Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _once(names: list[str]) -> tuple[str, ...]:
+def _recipes(names: list[str] | None, fit: str | None) -> tuple[str, ...]:
+    """The recipes to build; none if each tensor's grid is chosen instead."""
+    if fit is None:
+        return _once(names or options.DEFAULT_RECIPES)
+    if names:
+        raise InputError("--recipe names the grids and --fit chooses them: give one of the two")
+    return ()
+
+
+def _read(calibration_text: Path | None) -> "TextFile | None":
+    from smolship.text_file import read_text_file
+
+    wanted = "give --calibration-text a plain text file"
+    return None if calibration_text is None else read_text_file(calibration_text, wanted)
+
+
+def _once(names: "Iterable[str]") -> tuple[str, ...]:
     """The names in the order given, a repeated one once."""
     return tuple(dict.fromkeys(names))
 

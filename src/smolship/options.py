@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+DEFAULT_RECIPES = ("q4-e8-calibrated", "q8")
 DEFAULT_OUT = Path("artefacts")
 DEFAULT_THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
@@ -20,7 +21,12 @@ Checkpoint = Annotated[
 Artefacts = Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Folders that `build` wrote.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="main")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefacts in, one folder each.")]
-Recipes = Annotated[list[str], typer.Option("--recipe", "-r", help="Repeatable; `smolship recipes` lists them.")]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe", "-r", help="Repeatable; `smolship recipes` lists them.", show_default=", ".join(DEFAULT_RECIPES)
+    ),
+]
 Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: gguf, onnx, executorch.")]
 Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
 CalibrationText = Annotated[

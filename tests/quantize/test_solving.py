@@ -13,6 +13,7 @@ from smolship.quantize.calibration.curvature import divergence
 from smolship.quantize.descent import calibrated, damped, descend, nearest
 from smolship.quantize.grids import GRIDS, encode_with, fit, grid_named
 from smolship.quantize.rounding import NearestRounding
+from smolship.text_file import read_text_file
 
 FEW = Calibrating(sequences=8)
 
@@ -111,4 +112,4 @@ def test_a_calibration_text_that_is_too_short_says_what_is_wanted(tiny_checkpoin
     text = tmp_path / "short.txt"
     text.write_text("Too little.")
     with pytest.raises(InputError, match="wanted at least"):
-        quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=Calibrating(text))
+        quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=Calibrating(read_text_file(text, "")))

@@ -10,7 +10,7 @@ from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.export import Format, format_named
 from smolship.progress import Progress, Silent
-from smolship.quantize import Recipe
+from smolship.quantize import Calibrating, Recipe
 from smolship.quantize.cache import keep_json, kept_json, place_of
 from smolship.quantize.fit import (
     Choice,
@@ -68,15 +68,17 @@ def fit(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress =
     if order.goals is None:
         raise InputError("nothing says what to fit the files to: give a goal, such as 80MB")
     wanted = [(fmt, order.goals(checkpoint, fmt, order.context)) for fmt in order.formats]
+    calibrating = calibrating_of(checkpoint, order)
     tasks = [_task(checkpoint, fmt, goal, order.context, progress) for fmt, goal in wanted]
-    return [_fit(checkpoint, out, order, task, progress) for task in tasks]
+    return [_fit(checkpoint, out, order, task, calibrating, progress) for task in tasks]
 
 
-def _fit(checkpoint: Checkpoint, out: Path, order: Order, task: _Task, progress: Progress) -> Built:
+def _fit(
+    checkpoint: Checkpoint, out: Path, order: Order, task: _Task, calibrating: Calibrating, progress: Progress
+) -> Built:
     from smolship.quantize.fit.measured import measured_order  # torch: only what calibrates needs it
     from smolship.quantize.solving import solve_order
 
-    calibrating = calibrating_of(checkpoint, order)
     costs = measured_order(checkpoint, task.format.name, calibrating, progress).costs
     choice = _choice(task, costs)
     plan = plan_of(checkpoint, out, task.recipe, task.format, order, choice.assignment)

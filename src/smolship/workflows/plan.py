@@ -26,6 +26,7 @@ from smolship.quantize.solution import Stage
 from smolship.runtime_checks.texts import KINDS
 from smolship.runtime_checks.windows import windows
 from smolship.targets import Goal
+from smolship.text_file import TextFile
 
 DEFAULT_CONTEXT = 2048
 SHORTEST_CONTEXT = 64
@@ -45,7 +46,7 @@ class Order:
     context: int = DEFAULT_CONTEXT
     rebuild: bool = False
     """build again even what is there whole and unchanged"""
-    calibration_text: Path | None = None
+    calibration_text: TextFile | None = None
     """what recipes that calibrate look at; `None` is text that the checkpoint writes itself"""
     calibration_sequences: int = SEQUENCES
     goals: GoalOf | None = None
@@ -109,7 +110,7 @@ class Plan:
 def plan_of(
     checkpoint: Checkpoint, out: Path, recipe: Recipe, line: Format, order: Order, grids: dict[str, str]
 ) -> Plan:
-    """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed or read."""
+    """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed."""
     place = out / f"{checkpoint.name}-{recipe.name}-{line.name}"
     calibrating = Calibrating(order.calibration_text, order.calibration_sequences)
     calibration = calibrating.described(checkpoint.name) if recipe.calibrated else None
@@ -126,7 +127,14 @@ def check_context(checkpoint: Checkpoint, context: int) -> None:
 
 
 def calibrating_of(checkpoint: Checkpoint, order: Order) -> Calibrating:
-    """The order's calibration, its stages watched on the project's own texts: other kinds than what is sampled."""
+    """The order's calibration, its stages watched on the project's own texts: other kinds than what is sampled.
+
+    `InputError` if its text is too short, which is better said before anything is measured or written.
+    """
+    if order.calibration_text is not None:
+        from smolship.quantize.calibration import from_file  # torch: only what calibrates needs it
+
+        from_file(checkpoint, order.calibration_text, order.calibration_sequences)
     kinds = KINDS if checkpoint.tokenizer.chat_template else [kind for kind in KINDS if kind != "chat"]
     length = min(WATCHED, checkpoint.architecture.max_positions)
     watch = {kind: windows(checkpoint.tokenizer, kind, count=2, length=length).tokens for kind in kinds}
