@@ -4,8 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from smolship.artefact import Artefact
 from smolship.errors import SmolshipError
 from smolship.export import format_named
@@ -69,7 +67,7 @@ def _compare(recipe: str, found: dict[tuple[str, str], dict[str, Blocks]]) -> li
     for (name, grid), by_format in found.items():
         (first, known), *others = by_format.items()
         for fmt, blocks in others:
-            if not (np.array_equal(known.codes, blocks.codes) and np.array_equal(known.scales, blocks.scales)):
+            if not known.same_as(blocks):
                 raise SmolshipError(f"{recipe}: {name} is not the same in {first} and {fmt}: build both again")
         if others:
             counts[grid, tuple(sorted(by_format))] += 1
