@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from smolship.quantize.grids import Scaling, decode, grid_named
 
-_ARRAYS = ("codes", "scales", "minimums", "super_scales", "super_minimums")
+ARRAYS = ("codes", "scales", "minimums", "super_scales", "super_minimums")
+"""the fields of `Blocks` that are arrays or `None`"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +43,12 @@ class Blocks:
 
     def with_rows(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Blocks":
         """The blocks after `change` was applied to the rows (axis 0) of every array."""
-        changed: dict[str, Any] = {name: change(a) for name in _ARRAYS if (a := getattr(self, name)) is not None}
+        changed: dict[str, Any] = {name: change(a) for name in ARRAYS if (a := getattr(self, name)) is not None}
         return replace(self, **changed)
 
     def same_as(self, other: "Blocks") -> bool:
         """Whether grid and every number are the same."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ARRAYS)
         return self.grid == other.grid and all(
             a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs
         )

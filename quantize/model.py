@@ -14,7 +14,7 @@ from smolship.quantize.coverage import TensorCoverage, cover, cover_float, cover
 from smolship.quantize.formats import grid_for
 from smolship.quantize.grids import Grid
 from smolship.quantize.recipes import Recipe, recipe_named
-from smolship.quantize.rounding import ROUNDINGS
+from smolship.quantize.rounding import ROUNDINGS, needs_calibration
 from smolship.quantize.solution import ROUNDED_ALONE, Solution
 
 
@@ -108,5 +108,6 @@ def _solve(model: QuantizedModel, format_name: str, calibrating: Calibrating, pr
     """The recipe's tensors below 8 bits, found together; their grids are the same in every format."""
     from smolship.quantize.solving import solve_order
 
-    assignment = {name: grid.name for name in model.matrices() if (grid := model.grid(name, format_name)).bits < 8}
+    grids = {name: model.grid(name, format_name) for name in model.matrices()}
+    assignment = {name: grid.name for name, grid in grids.items() if needs_calibration(grid)}
     return solve_order(model.checkpoint, assignment, calibrating, progress)

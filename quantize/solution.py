@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from smolship.quantize.blocks import Blocks
+from smolship.quantize.blocks import ARRAYS, Blocks
 from smolship.quantize.cache import Arrays
-
-_ARRAYS = ("codes", "scales", "minimums", "super_scales", "super_minimums")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def arrays_of(solution: Solution) -> Arrays:
     }
     for tensor, blocks in solution.blocks.items():
         arrays[f"blocks/{tensor}/grid"] = np.array(blocks.grid)
-        for name in _ARRAYS:
+        for name in ARRAYS:
             if (array := getattr(blocks, name)) is not None:
                 arrays[f"blocks/{tensor}/{name}"] = array
     return arrays | {f"floats/{tensor}": array for tensor, array in solution.floats.items()}
