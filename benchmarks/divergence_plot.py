@@ -86,7 +86,7 @@ def draw(points: Sequence[Point], out: Path) -> None:
                 color=STYLES[point.series][0],
                 fontsize=8.5 if own else 6.5,
             )
-        axes.margins(x=0.12)
+        axes.margins(x=0.16)
         axes.set_yscale("log")
         axes.set(xlabel="model file, MB (10⁶ bytes)", ylabel="mean KL divergence from fp32, nats")
         axes.grid(visible=True, which="both", alpha=0.2)
