@@ -1,7 +1,7 @@
 """The grids a weight can lie on: which codes, which scales, how many bits; each a literal line of `GRIDS`."""
 
 from smolship.quantize.grids.codes import decode, encode, nearest_codes
-from smolship.quantize.grids.fit import fit, refit
+from smolship.quantize.grids.fit import fit
 from smolship.quantize.grids.grid import Grid, Offset
 from smolship.quantize.grids.scales import ScaleFormat, round_scale
 from smolship.quantize.grids.scaling import Scaling, decode_with, encode_with
@@ -21,6 +21,5 @@ __all__ = [
     "fit",
     "grid_named",
     "nearest_codes",
-    "refit",
     "round_scale",
 ]

@@ -1,7 +1,6 @@
-"""`fit`: the scaling of a whole weight, and of one of its groups anew; codes come after (`scaling.encode_with`)."""
+"""`fit`: the scaling of a whole weight; codes come after (`scaling.encode_with`)."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from smolship.quantize.grids.affine import fit_minimums, fit_zero_points
 from smolship.quantize.grids.grid import Grid, Offset
 from smolship.quantize.grids.scaling import CHUNK, Scaling
 from smolship.quantize.grids.sums import Importance
-from smolship.quantize.grids.superblocks import fit_super, fit_under
+from smolship.quantize.grids.superblocks import fit_super
 from smolship.quantize.grids.symmetric import fit_symmetric
 
 _ARRAYS = ("scales", "minimums", "super_scales", "super_minimums")
@@ -36,30 +35,6 @@ def fit(
     ]
     arrays: dict[str, Any] = {name: _together([getattr(part, name) for part in parts], out) for name in _ARRAYS}
     return Scaling(grid, group, **arrays)
-
-
-def refit(
-    columns: NDArray[np.float32], scaling: Scaling, index: int, importance: NDArray[np.float32] | None = None
-) -> Scaling:
-    """`scaling` with new scales and minimums for group `index`, whose columns are now `columns` [out, g].
-
-    Super-scales stay as they are: what a rounder needs that fixes them first and compensates errors later.
-    `importance` is [g] or [out, g].
-    """
-    grid = scaling.grid
-    weights = _importance_of(importance, columns.shape, columns.shape[1], 0, len(columns))
-    if scaling.super_scales is None:
-        found = _fitter(grid)(columns, grid, weights)
-    else:
-        at = index * scaling.super_scales.shape[1] // scaling.scales.shape[1]
-        dm = None if scaling.super_minimums is None else scaling.super_minimums[:, at]
-        found = fit_under(columns, grid, weights, scaling.super_scales[:, at], dm)
-    scales, minimums = scaling.scales.copy(), scaling.minimums
-    scales[:, index] = found.scales[:, 0]
-    if minimums is not None and found.minimums is not None:
-        minimums = minimums.copy()
-        minimums[:, index] = found.minimums[:, 0]
-    return replace(scaling, scales=scales, minimums=minimums)
 
 
 def _fitter(grid: Grid) -> Callable[[NDArray[np.float32], Grid, Importance], Scaling]:

@@ -69,22 +69,6 @@ def fit_super(units: Array, grid: Grid, importance: Importance) -> Scaling:
     )
 
 
-def fit_under(groups: Array, grid: Grid, importance: Importance, d: Array, dm: Array | None) -> Scaling:
-    """The scales and minimums [n, 1] of `groups` [n, g] whose super-blocks have super-scales `d` and `dm` [n]."""
-    s, m = _alone(groups, grid, importance)
-    under = _nearest_factors(s, m, d, np.zeros_like(d) if dm is None else dm, grid)
-    found, _ = _neighbours(groups, grid, importance, under)
-    minimums = found.minimums(grid)
-    return Scaling(
-        grid,
-        groups.shape[1],
-        found.scales()[:, None],
-        None if minimums is None else minimums[:, None],
-        d[:, None],
-        None if dm is None else dm[:, None],
-    )
-
-
 def _alone(groups: Array, grid: Grid, importance: Importance) -> tuple[Array, Array]:
     """The scales and minimums that each group would have if it could have any."""
     if grid.affine:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smolship.errors import InputError
 from smolship.export.gguf.types import TYPES, type_of
 from smolship.quantize.blocks import Blocks
-from smolship.quantize.grids import GRIDS, Grid, decode_with, encode_with, fit, grid_named, refit, round_scale
+from smolship.quantize.grids import GRIDS, Grid, decode_with, encode_with, fit, grid_named, round_scale
 from smolship.quantize.rounding import NearestRounding
 
 COLUMNS = 512
@@ -154,20 +154,6 @@ def test_columns_are_encoded_one_at_a_time_as_all_at_once(grid: Grid) -> None:
         one = encode_with(EVERY[:, column : column + 1], scaling, column)
         assert np.array_equal(one[:, 0], blocks.codes[:, column])
         assert np.array_equal(decode_with(one, scaling, column)[:, 0], weight[:, column])
-
-
-@pytest.mark.parametrize("grid", [grid for grid in GRIDS.values() if grid.group_size], ids=lambda grid: grid.name)
-def test_a_group_is_fitted_anew_under_its_super_scale(grid: Grid) -> None:
-    weight, size = NORMAL, grid.group_size or COLUMNS
-    scaling = fit(weight, grid)
-    moved = weight[:, size : 2 * size] * np.float32(0.7)
-    anew = refit(moved, scaling, 1)
-    before, after = (decode_with(encode_with(moved, s, size), s, size) for s in (scaling, anew))
-    assert error(moved, after) < error(moved, before)
-    assert np.array_equal(np.delete(anew.scales, 1, axis=1), np.delete(scaling.scales, 1, axis=1))
-    if scaling.super_scales is not None:
-        factors = anew.scales[:, 1] / scaling.super_scales[:, 0]
-        assert np.array_equal(factors, np.rint(factors))
 
 
 def test_rows_that_super_blocks_do_not_divide_are_refused_by_tensor() -> None:
