@@ -10,6 +10,8 @@ the same artefact on the same text are replaced in the file, and the others stay
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,20 @@ def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[st
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure every artefact against one reference; `InputError` if they are not of one checkpoint."""
+    """Measure every artefact against one reference."""
+    with measuring(options) as (artefacts, checkpoint, reference, progress):
+        return [
+            record_of(one, measure(one, checkpoint, reference, options.threads, progress), reference)
+            for one in artefacts
+        ]
+
+
+@contextmanager
+def measuring(options: argparse.Namespace) -> Iterator[tuple[list[Artefact], Checkpoint, ReferenceWindows, Progress]]:
+    """What `add_options` asks for: whole artefacts, their one checkpoint, and what it says in fp32 about the text.
+
+    `InputError` if a file is not its manifest's, or the artefacts are not of one checkpoint.
+    """
     artefacts = [Artefact.open(folder) for folder in options.artefacts]
     with showing_progress() as progress:
         checkpoint = open_source(artefacts, options.checkpoint, None, progress)
@@ -105,10 +120,7 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
             )
         described = f"{checkpoint.name} ({checkpoint.source.stored_as} weights) in fp32"
         with reference_windows(lambda: _load(checkpoint, options.threads), chosen, described, progress) as reference:
-            return [
-                record_of(one, measure(one, checkpoint, reference, options.threads, progress), reference)
-                for one in artefacts
-            ]
+            yield artefacts, checkpoint, reference, progress
 
 
 def _load(checkpoint: Checkpoint, threads: int) -> Any:
@@ -128,14 +140,19 @@ def markdown(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description="divergence from fp32 on the real runtimes")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What is measured, on which text."""
     parser.add_argument("artefacts", type=Path, nargs="+", metavar="ARTEFACT")
     parser.add_argument("--checkpoint", help="what they were made from, if their manifest cannot say where it is")
     parser.add_argument("--text", default="prose", help="prose, chat, code, or a UTF-8 file (.gz or not)")
     parser.add_argument("--windows", type=int, default=COUNT, help=f"of {LENGTH} tokens; fewer are a quick look")
     parser.add_argument("--threads", type=int, default=2)
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description="divergence from fp32 on the real runtimes")
+    add_options(parser)
     parser.add_argument("--json", type=Path, help="file of records to put these into")
     options = parser.parse_args()
     try:
