@@ -1,7 +1,7 @@
 """Weights to `Blocks`, once for every format: grids, rounding, recipes, coverage."""
 
 from smolship.quantize.blocks import Blocks
-from smolship.quantize.calibrating import SAMPLED, SEQUENCES, Calibrating
+from smolship.quantize.calibrating import SAMPLED, Calibrating
 from smolship.quantize.coverage import TensorCoverage
 from smolship.quantize.model import QuantizedModel, quantize
 from smolship.quantize.recipes import RECIPES, Recipe, recipe_named
@@ -9,7 +9,6 @@ from smolship.quantize.recipes import RECIPES, Recipe, recipe_named
 __all__ = [
     "RECIPES",
     "SAMPLED",
-    "SEQUENCES",
     "Blocks",
     "Calibrating",
     "QuantizedModel",

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from smolship.text_file import TextFile
 
-SEQUENCES = 128
-"""sequences of calibration text: 65,536 tokens where the model takes 512 at once"""
+SAMPLED_SEQUENCES = 128
+"""sequences that the checkpoint writes: 65,536 tokens where it takes 512 at once, three minutes of sampling"""
+READ_SEQUENCES = 256
+"""sequences of a given text, which costs no sampling: twice the tokens are worth 7 to 9 % (docs/quantisation.md)"""
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,23 @@ class Calibrating:
 
     text: TextFile | None = None
     """`None` samples the checkpoint itself"""
-    sequences: int = SEQUENCES
+    at_most: int | None = None
+    """sequences; `None` is as many as that kind of text is worth"""
     watch: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
     """windows of token ids by the text's name, each text's equally long; none of it is calibrated on"""
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences are sampled, or how many of the text are read if it has them."""
+        if self.at_most is not None:
+            return self.at_most
+        return SAMPLED_SEQUENCES if self.text is None else READ_SEQUENCES
 
     def described(self, checkpoint: str) -> str:
         """The calibration text in words."""
         if self.text is None:
             return f"{self.sequences} sequences sampled from {checkpoint} itself"
-        return f"{self.sequences} sequences of {self.text.name} (sha256 {self.text.sha256[:16]})"
+        return f"up to {self.sequences} sequences of {self.text.name} (sha256 {self.text.sha256[:16]})"
 
 
 SAMPLED = Calibrating()

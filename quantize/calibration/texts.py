@@ -12,7 +12,7 @@ from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 from smolship.quantize.cache import keep, kept, place_of
-from smolship.quantize.calibrating import SEQUENCES
+from smolship.quantize.calibrating import READ_SEQUENCES, SAMPLED_SEQUENCES
 from smolship.quantize.calibration.sampling import openings, sample
 from smolship.reference import Reference
 from smolship.text_file import TextFile
@@ -60,7 +60,7 @@ class Calibration:
 
 
 def sampled(
-    checkpoint: Checkpoint, reference: Reference, sequences: int = SEQUENCES, progress: Progress = Silent()
+    checkpoint: Checkpoint, reference: Reference, sequences: int = SAMPLED_SEQUENCES, progress: Progress = Silent()
 ) -> Calibration:
     """Text sampled from the checkpoint itself, kept in the cache by the checkpoint's content.
 
@@ -78,7 +78,7 @@ def sampled(
     return Calibration(tokens)
 
 
-def from_file(checkpoint: Checkpoint, file: TextFile, sequences: int = SEQUENCES) -> Calibration:
+def from_file(checkpoint: Checkpoint, file: TextFile, sequences: int = READ_SEQUENCES) -> Calibration:
     """The first sequences of a text; `InputError` if it has too few."""
     length = min(LENGTH, checkpoint.architecture.max_positions)
     tokens = checkpoint.tokenizer.encode(file.content)

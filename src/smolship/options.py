@@ -31,7 +31,10 @@ Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: 
 Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
 CalibrationText = Annotated[
     Path | None,
-    typer.Option(help="A UTF-8 text to calibrate on.", show_default="text that the checkpoint writes itself"),
+    typer.Option(
+        help="A UTF-8 text to calibrate on, like what the app will read; its first 131,072 tokens count.",
+        show_default="text that the checkpoint writes itself",
+    ),
 ]
 Fit = Annotated[
     str | None,

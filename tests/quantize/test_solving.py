@@ -15,7 +15,7 @@ from smolship.quantize.grids import GRIDS, encode_with, fit, grid_named
 from smolship.quantize.rounding import NearestRounding
 from smolship.text_file import read_text_file
 
-FEW = Calibrating(sequences=8)
+FEW = Calibrating(at_most=8)
 
 
 def correlated(row: int, seed: int = 0) -> torch.Tensor:
@@ -89,7 +89,7 @@ def test_the_embedding_of_e8_stays_as_rounding_to_nearest_has_it(tiny_checkpoint
 
 def test_stages_say_how_far_the_model_is_and_moving_scales_changes_nothing(tiny_checkpoint: Checkpoint) -> None:
     watch = {"own": [list(range(3, 35))]}
-    model = quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=Calibrating(sequences=8, watch=watch))
+    model = quantize(tiny_checkpoint, "q4-calibrated", ("gguf",), calibrating=Calibrating(at_most=8, watch=watch))
     moved, rounded = model.solution.stages
     assert (moved.name, rounded.name) == ("scales moved", "rounded")
     assert moved.divergences[0].kl < 1e-5 < rounded.divergences[0].kl

@@ -20,7 +20,7 @@ from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError, SmolshipError
 from smolship.export import Format
 from smolship.progress import Progress
-from smolship.quantize import SEQUENCES, Calibrating, QuantizedModel, Recipe
+from smolship.quantize import Calibrating, QuantizedModel, Recipe
 from smolship.quantize.coverage import bits_per_weight
 from smolship.quantize.solution import Stage
 from smolship.runtime_checks.texts import KINDS
@@ -48,7 +48,8 @@ class Order:
     """build again even what is there whole and unchanged"""
     calibration_text: TextFile | None = None
     """what recipes that calibrate look at; `None` is text that the checkpoint writes itself"""
-    calibration_sequences: int = SEQUENCES
+    calibration_sequences: int | None = None
+    """at most so many of them; `None` is what calibration does by itself"""
     goals: GoalOf | None = None
     """what each format's file is fitted to, instead of the recipes"""
 
@@ -134,7 +135,7 @@ def calibrating_of(checkpoint: Checkpoint, order: Order) -> Calibrating:
     if order.calibration_text is not None:
         from smolship.quantize.calibration import from_file  # torch: only what calibrates needs it
 
-        from_file(checkpoint, order.calibration_text, order.calibration_sequences)
+        from_file(checkpoint, order.calibration_text)
     kinds = KINDS if checkpoint.tokenizer.chat_template else [kind for kind in KINDS if kind != "chat"]
     length = min(WATCHED, checkpoint.architecture.max_positions)
     watch = {kind: windows(checkpoint.tokenizer, kind, count=2, length=length).tokens for kind in kinds}
