@@ -106,8 +106,8 @@ def quantize(
 
 def _solve(model: QuantizedModel, format_name: str, calibrating: Calibrating, progress: Progress) -> Solution:
     """The recipe's tensors below 8 bits, found together; their grids are the same in every format."""
-    from smolship.quantize.solving import solve_order
+    from smolship.quantize.orders import solve_order
 
     grids = {name: model.grid(name, format_name) for name in model.matrices()}
     assignment = {name: grid.name for name, grid in grids.items() if needs_calibration(grid)}
-    return solve_order(model.checkpoint, assignment, calibrating, progress)
+    return solve_order(model.checkpoint, assignment, calibrating, model.recipe.rounding, progress)

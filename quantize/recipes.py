@@ -15,7 +15,7 @@ class Recipe:
     embedding: str
     """the embedding, which is also the tied head"""
     rounding: str
-    """a key of `rounding.ROUNDINGS`, or `CALIBRATED`"""
+    """a key of `rounding.ROUNDINGS`, `CALIBRATED` or `DISTILLED`"""
     summary: str
     cost: str = "seconds"
     """for the 135M model on two cores"""
@@ -23,12 +23,20 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether its codes come from calibration."""
-        return self.rounding == CALIBRATED
+        return self.rounding == CALIBRATED or self.distilled
+
+    @property
+    def distilled(self) -> bool:
+        """Whether scales and gains are trained after it."""
+        return self.rounding == DISTILLED
 
 
 CALIBRATED = "calibrated"
 """codes of the tensors below 8 bits from calibration (`solving.solve`), the others rounded to nearest"""
+DISTILLED = "distilled"
+"""the same codes; their scales and the norms' gains from self-distillation (`distillation.distil`)"""
 _MINUTES = "ten minutes, then from the cache"
+_TENS = "forty minutes, then from the cache"
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -43,8 +51,17 @@ RECIPES: dict[str, Recipe] = {
             "the same size, codes from calibration: the default",
             _MINUTES,
         ),
+        Recipe(
+            "q4-e8-distilled",
+            "int4",
+            "int8",
+            DISTILLED,
+            "the same codes, scales and gains trained to say what the checkpoint says",
+            _TENS,
+        ),
         Recipe("q4", "int4", "int4", "nearest", "4 bits everywhere, embedding and head too: the smallest"),
         Recipe("q4-calibrated", "int4", "int4", CALIBRATED, "the same size, codes from calibration", _MINUTES),
+        Recipe("q4-distilled", "int4", "int4", DISTILLED, "the same codes, scales and gains trained", _TENS),
         Recipe("q4_0", "q4_0", "q4_0", "llama.cpp", "llama.cpp's own signed 4-bit rounding; GGUF and ONNX only"),
     )
 }

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.quantize.blocks import Blocks
 from smolship.quantize.cache import keep, kept, place_of
-from smolship.quantize.calibrating import Calibrating
-from smolship.quantize.calibration import Calibration, Prepared, from_file, prepare, sampled
+from smolship.quantize.calibration import Calibration, Prepared, prepare
 from smolship.quantize.calibration.curvature import divergence
 from smolship.quantize.descent import DAMPINGS, calibrated
 from smolship.quantize.divergence import Watch
@@ -40,15 +40,7 @@ def solve(
     stands there and the checkpoint where not. Kept in the cache by the content of everything that decides it or
     its stages. On two cores the 135M model takes about two minutes after its preparation.
     """
-    inputs = {
-        "version": _VERSION,
-        "weights": checkpoint.source.sha256,
-        "text": calibration.digest,
-        "assignment": dict(assignment),
-        "dampings": DAMPINGS,
-        "watch": {name: windows.tolist() for name, windows in watch.windows.items()},
-    }
-    place = place_of("solutions", inputs)
+    place = place_of("solutions", inputs_of(checkpoint, assignment, calibration, watch))
     if (found := kept(place)) is not None:
         return solution_of(found)
     start = time.monotonic()
@@ -61,6 +53,29 @@ def solve(
     solution = run.solution()
     keep(place, arrays_of(solution))
     return solution
+
+
+def inputs_of(
+    checkpoint: Checkpoint, assignment: Mapping[str, str], calibration: Calibration, watch: Watch
+) -> dict[str, object]:
+    """Everything that decides what `solve` finds or its stages say."""
+    return {
+        "version": _VERSION,
+        "weights": checkpoint.source.sha256,
+        "text": calibration.digest,
+        "assignment": dict(assignment),
+        "dampings": DAMPINGS,
+        "watch": {name: windows.tolist() for name, windows in watch.windows.items()},
+    }
+
+
+def errors_of(tensor: str, decoded: Tensor, prepared: Prepared) -> Errors:
+    """What rounding did to a matrix that is now `decoded` [out, in], held against its prepared weights."""
+    moment = prepared.moments[tensor]
+    w = torch.from_numpy(prepared.weights[tensor]).to(moment.device)
+    e = decoded - w
+    weight = float(e.norm()) / max(float(w.norm()), 1e-30)
+    return Errors(weight, float(np.sqrt(divergence(e, moment) / max(divergence(w, moment), 1e-30))))
 
 
 class _Run:
@@ -95,35 +110,5 @@ class _Run:
             for name, w in self.weights.items()
             if name not in self.blocks and not torch.equal(w, self.reference.weights[name])
         }
-        errors = {name: self._errors(name) for name in self.blocks}
+        errors = {name: errors_of(name, self.weights[name], self.prepared) for name in self.blocks}
         return Solution(self.blocks, floats, errors, tuple(self.stages))
-
-    def _errors(self, name: str) -> Errors:
-        moment = self.prepared.moments[name]
-        w = torch.from_numpy(self.prepared.weights[name]).to(moment.device)
-        e = self.weights[name] - w
-        weight = float(e.norm()) / max(float(w.norm()), 1e-30)
-        return Errors(weight, float(np.sqrt(divergence(e, moment) / max(divergence(w, moment), 1e-30))))
-
-
-def solve_order(
-    checkpoint: Checkpoint,
-    assignment: Mapping[str, str],
-    order: Calibrating,
-    progress: Progress = Silent(),
-) -> Solution:
-    """`solve` as a user ordered it."""
-    reference, calibration = opened(checkpoint, order, progress)
-    watch = Watch({name: torch.tensor(windows) for name, windows in order.watch.items()})
-    return solve(checkpoint, reference, assignment, calibration, watch, progress)
-
-
-def opened(checkpoint: Checkpoint, order: Calibrating, progress: Progress = Silent()) -> tuple[Reference, Calibration]:
-    """The reference in memory, on a GPU if torch finds one, and the calibration text that a user ordered."""
-    reference = Reference.from_checkpoint(checkpoint, progress=progress)
-    if torch.cuda.is_available():
-        weights = {name: w.cuda() for name, w in reference.weights.items()}
-        reference = Reference(reference.architecture, weights)
-    if order.text is None:
-        return reference, sampled(checkpoint, reference, order.sequences, progress)
-    return reference, from_file(checkpoint, order.text, order.sequences)

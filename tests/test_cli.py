@@ -85,6 +85,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "--fit '80M' is no size: write a size",
     ),
     "a fit beyond all numbers": (["build", "{tiny}", "-o", "{out}", "--fit", "kl=1e400"], "is no divergence"),
+    "distillation of nothing fitted": (
+        ["build", "{tiny}", "-o", "{out}", "--distil", "-r", "q4"],
+        "--distil goes with --fit: without it, give a recipe whose name ends in -distilled",
+    ),
     "a fit and a recipe": (["build", "{tiny}", "-o", "{out}", "--fit", "80MB", "-r", "q8"], "give one of the two"),
     "a calibration text that is not there": ([*CALIBRATED, "{out}/x"], "give --calibration-text a plain text file"),
     "a folder as calibration text": ([*CALIBRATED, "{tiny}"], "give --calibration-text a plain text file"),

@@ -15,8 +15,8 @@ from smolship.quantize.fit.sensitivity import Rounds, Sensitivities, sensitiviti
 from smolship.quantize.fit.sizes import sizes_of
 from smolship.quantize.fit.trials import Trials
 from smolship.quantize.grids import grid_named
+from smolship.quantize.orders import opened
 from smolship.quantize.rounding import NearestRounding, needs_calibration
-from smolship.quantize.solving import opened
 from smolship.reference import Reference
 
 _VERSION = 2

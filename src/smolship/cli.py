@@ -60,6 +60,7 @@ def ship(
     out: options.Out = options.DEFAULT_OUT,
     recipe: options.Recipes = None,
     fit: options.Fit = None,
+    distil: options.Distil = False,
     format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     target: options.Target = "host",
     context: options.Context = 2048,
@@ -84,7 +85,8 @@ def ship(
     profile = load_target(target)
     profile.require(format)
     goals = goal_by(fit, profile) if fit is not None else None
-    order = Order(_recipes(recipe, fit), _once(format), context, rebuild, _read(calibration_text), goals=goals)
+    recipes = _recipes(recipe, fit, distil=distil)
+    order = Order(recipes, _once(format), context, rebuild, _read(calibration_text), goals=goals, distil=distil)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
         report = run(source, out, order, profile, Settings(threads, repeats, timeout), text=text, progress=progress)
@@ -99,6 +101,7 @@ def build(
     out: options.Out = options.DEFAULT_OUT,
     recipe: options.Recipes = None,
     fit: options.Fit = None,
+    distil: options.Distil = False,
     format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     target: options.FitTarget = "host",
     context: options.Context = 2048,
@@ -117,7 +120,8 @@ def build(
     from smolship.workflows.plan import Order
 
     goals = goal_by(fit, load_target(target)) if fit is not None else None
-    order = Order(_recipes(recipe, fit), _once(format), context, rebuild, _read(calibration_text), goals=goals)
+    recipes = _recipes(recipe, fit, distil=distil)
+    order = Order(recipes, _once(format), context, rebuild, _read(calibration_text), goals=goals, distil=distil)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
         built = (build_recipes if goals is None else build_fitted)(source, out, order, progress=progress)
@@ -272,9 +276,11 @@ def doctor(*, as_json: options.Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _recipes(names: list[str] | None, fit: str | None) -> tuple[str, ...]:
+def _recipes(names: list[str] | None, fit: str | None, *, distil: bool) -> tuple[str, ...]:
     """The recipes to build; none if each tensor's grid is chosen instead."""
     if fit is None:
+        if distil:
+            raise InputError("--distil goes with --fit: without it, give a recipe whose name ends in -distilled")
         return _once(names or options.DEFAULT_RECIPES)
     if names:
         raise InputError("--recipe names the grids and --fit chooses them: give one of the two")

@@ -32,7 +32,8 @@ Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together
 CalibrationText = Annotated[
     Path | None,
     typer.Option(
-        help="A UTF-8 text to calibrate on, like what the app will read; its first 131,072 tokens count.",
+        help="A UTF-8 text to calibrate on, like what the app will read; its first 131,072 tokens "
+        "count, and distilled recipes train on all.",
         show_default="text that the checkpoint writes itself",
     ),
 ]
@@ -43,6 +44,9 @@ Fit = Annotated[
         help="Instead of recipes: choose each tensor's grid so that the model file has at most this size (80MB), keeps "
         "to the size budget of --target (target), or is predicted to diverge at most so much (kl=0.05).",
     ),
+]
+Distil = Annotated[
+    bool, typer.Option("--distil", help="With --fit: train scales and gains too, as the distilled recipes do.")
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
 Target = Annotated[str, typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file.")]

@@ -1,11 +1,16 @@
 """How long work reports what it is doing, without knowing who listens (a terminal, a log, nobody)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-Advance = Callable[[float], None]
-"""Called with the amount of work done since the last call, in the unit of the task's total."""
+
+class Advance(Protocol):
+    """Called as the work goes on."""
+
+    def __call__(self, amount: float, description: str | None = None, /) -> None:
+        """`amount` was done since the last call, in the unit of the task's total; `description` is a new one."""
+        ...
 
 
 class Progress(Protocol):
@@ -22,4 +27,4 @@ class Silent:
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[Advance]:
         """See `Progress.task`."""
-        yield lambda _: None
+        yield lambda _amount, _description=None: None

@@ -61,7 +61,7 @@ class TerminalProgress:
         self._running += 1
         bar: TaskID = self._bars.add_task(description, total=total)
         try:
-            yield lambda amount: self._bars.advance(bar, amount)
+            yield lambda amount, description=None: self._bars.update(bar, advance=amount, description=description)
         finally:
             self._bars.remove_task(bar)
             self._running -= 1

@@ -61,6 +61,16 @@ def test_the_smallest_under_a_divergence_is_the_answer_to_its_own_size(
         fitted(tiny_checkpoint, tmp_path, "kl=1e-12")
 
 
+def test_a_distilled_file_has_the_same_grids_and_size_and_says_so(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    plain = fitted(tiny_checkpoint, tmp_path, "75000").manifest
+    artefact = fitted(tiny_checkpoint, tmp_path, "75000", dataclasses.replace(ORDER, distil=True))
+    assert artefact.folder.name == "TinyLM2-Instruct-fit-75000B-distilled-gguf"
+    found = artefact.manifest
+    assert (found.rounding, [stage.name for stage in found.stages][-1]) == ("distilled", "distilled")
+    assert [line.grid for line in found.coverage] == [line.grid for line in plain.coverage]
+    assert found.model_bytes == plain.model_bytes
+
+
 def test_a_fitted_file_is_kept_until_something_changes(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     order = ordered("75000")
     assert not fit(tiny_checkpoint, tmp_path, order)[0].kept

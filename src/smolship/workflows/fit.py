@@ -23,7 +23,7 @@ from smolship.quantize.fit import (
     smallest,
 )
 from smolship.quantize.grids import grid_named
-from smolship.quantize.recipes import CALIBRATED
+from smolship.quantize.recipes import CALIBRATED, DISTILLED
 from smolship.quantize.rounding import needs_calibration
 from smolship.targets import Goal, Target, goal_of, parse_goal
 from smolship.workflows.build import Built
@@ -41,11 +41,14 @@ class _Task:
     """bytes of the model file besides its matrices"""
     limit: int | None
     """bytes that the model file may have"""
+    distilled: bool
 
     @property
     def recipe(self) -> Recipe:
         """The recipe that the artefact is named after: a grid for each tensor instead of widths."""
-        return Recipe(f"fit-{self.goal.name}", "fitted", "fitted", CALIBRATED, f"grids chosen to fit {self.goal.name}")
+        rounding = DISTILLED if self.distilled else CALIBRATED
+        name = f"fit-{self.goal.name}" + ("-distilled" if self.distilled else "")
+        return Recipe(name, "fitted", "fitted", rounding, f"grids chosen to fit {self.goal.name}")
 
 
 def goal_by(text: str, target: Target) -> GoalOf:
@@ -69,7 +72,7 @@ def fit(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress =
         raise InputError("nothing says what to fit the files to: give a goal, such as 80MB")
     wanted = [(fmt, order.goals(checkpoint, fmt, order.context)) for fmt in order.formats]
     calibrating = calibrating_of(checkpoint, order)
-    tasks = [_task(checkpoint, fmt, goal, order.context, progress) for fmt, goal in wanted]
+    tasks = [_task(checkpoint, fmt, goal, order, progress) for fmt, goal in wanted]
     return [_fit(checkpoint, out, order, task, calibrating, progress) for task in tasks]
 
 
@@ -77,7 +80,7 @@ def _fit(
     checkpoint: Checkpoint, out: Path, order: Order, task: _Task, calibrating: Calibrating, progress: Progress
 ) -> Built:
     from smolship.quantize.fit.measured import measured_order  # torch: only what calibrates needs it
-    from smolship.quantize.solving import solve_order
+    from smolship.quantize.orders import solve_order
 
     costs = measured_order(checkpoint, task.format.name, calibrating, progress).costs
     choice = _choice(task, costs)
@@ -86,7 +89,7 @@ def _fit(
     if not order.rebuild and (kept := whole(plan)):
         return Built(kept, kept=True, seconds=0.0)
     solved = {tensor: grid for tensor, grid in choice.assignment.items() if needs_calibration(grid_named(grid))}
-    solution = solve_order(checkpoint, solved, calibrating, progress)
+    solution = solve_order(checkpoint, solved, calibrating, task.recipe.rounding, progress)
     model = FittedModel(checkpoint, task.recipe, solution, grids=choice.assignment)
     start = time.monotonic()
     return Built(write(plan, model, progress), kept=False, seconds=time.monotonic() - start)
@@ -100,10 +103,10 @@ def _choice(task: _Task, costs: dict[str, dict[str, float]]) -> Choice:
     return choose_under(costs, task.sizes, task.goal.divergence, task.fixed)
 
 
-def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, context: int, progress: Progress) -> _Task:
+def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, order: Order, progress: Progress) -> _Task:
     line = format_named(fmt)
     sizes = sizes_of(checkpoint.architecture, fmt)
-    model_file, others = _stand_in_bytes(checkpoint, line, context, smallest(sizes), progress)
+    model_file, others = _stand_in_bytes(checkpoint, line, order.context, smallest(sizes), progress)
     fixed = model_file - sum(min(of_grids.values()) for of_grids in sizes.values())
     limits = [goal.model_bytes, None if goal.all_bytes is None else goal.all_bytes - others]
     limit = min((each for each in limits if each is not None), default=None)
@@ -112,7 +115,7 @@ def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, context: int, progress: 
             require_room(sizes, limit, fixed)
         except InputError as error:
             raise InputError(f"--fit {goal.name}, {line.title}: {error}") from error
-    return _Task(line, goal, sizes, fixed, limit)
+    return _Task(line, goal, sizes, fixed, limit, order.distil)
 
 
 def _stand_in_bytes(
