@@ -17,7 +17,7 @@ def text(tmp_path: Path) -> TextFile:
     """A text of one's own, of some thousand tokens."""
     path = tmp_path / "own.txt"
     path.write_text("The boat came in at noon, and nobody was there to meet it. " * 400, encoding="utf-8")
-    return read_text_file(path)
+    return read_text_file(path, "")
 
 
 def test_a_text_of_ones_own_counts_twice_as_far_as_samples(text: TextFile) -> None:
@@ -57,4 +57,4 @@ def test_a_text_too_short_to_calibrate_on_is_bad_input(tiny_checkpoint: Checkpoi
     path = tmp_path / "short.txt"
     path.write_text("Too short.", encoding="utf-8")
     with pytest.raises(InputError, match=r"--calibration-text short.txt has \d+ tokens, wanted at least"):
-        from_file(tiny_checkpoint, read_text_file(path))
+        from_file(tiny_checkpoint, read_text_file(path, ""))
