@@ -29,12 +29,11 @@ class Calibrating:
             return self.at_most
         return SAMPLED_SEQUENCES if self.text is None else READ_SEQUENCES
 
-    def described(self, checkpoint: str, *, training: bool = False) -> str:
-        """The calibration text in words; `training` reads a text to its end."""
+    def described(self, checkpoint: str) -> str:
+        """The calibration text in words."""
         if self.text is None:
             return f"{self.sequences} sequences sampled from {checkpoint} itself"
-        rest = ", then trained on all of it" if training and self.at_most is None else ""
-        return f"up to {self.sequences} sequences of {self.text.name} (sha256 {self.text.sha256[:16]}){rest}"
+        return f"up to {self.sequences} sequences of {self.text.name} (sha256 {self.text.sha256[:16]})"
 
 
 SAMPLED = Calibrating()

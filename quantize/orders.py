@@ -42,4 +42,4 @@ def opened(checkpoint: Checkpoint, order: Calibrating, progress: Progress = Sile
         reference = Reference(reference.architecture, weights)
     if order.text is None:
         return reference, sampled(checkpoint, reference, order.sequences, progress)
-    return reference, from_file(checkpoint, order.text, order.at_most)
+    return reference, from_file(checkpoint, order.text, order.sequences)

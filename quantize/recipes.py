@@ -23,12 +23,7 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether its codes come from calibration."""
-        return self.rounding == CALIBRATED or self.distilled
-
-    @property
-    def distilled(self) -> bool:
-        """Whether scales and gains are trained after it."""
-        return self.rounding == DISTILLED
+        return self.rounding in (CALIBRATED, DISTILLED)
 
 
 CALIBRATED = "calibrated"

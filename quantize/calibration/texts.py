@@ -34,8 +34,6 @@ class Calibration:
 
     sequences: Tensor
     """int64 [n, length]"""
-    rest: Tensor | None = None
-    """what follows in a long text, int64 [m, length]: curvature is too dear to be measured on it, training is not"""
 
     @property
     def tokens(self) -> int:
@@ -44,14 +42,9 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """The sha256 of the tokens and their arrangement, without the rest."""
+        """The sha256 of the tokens and their arrangement."""
         array = np.ascontiguousarray(self.sequences.numpy().astype("<i8"))
         return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
-
-    @property
-    def whole(self) -> "Calibration":
-        """The rest among the sequences."""
-        return self if self.rest is None else Calibration(torch.cat((self.sequences, self.rest)))
 
     def batches(self, tokens: int) -> Iterator[Tensor]:
         """All tokens in batches [n, length] of about `tokens`: every other sequence whole, the rest as short windows.
@@ -85,21 +78,14 @@ def sampled(
     return Calibration(tokens)
 
 
-def from_file(checkpoint: Checkpoint, file: TextFile, sequences: int | None = None) -> Calibration:
-    """The first sequences of a text; `InputError` if it has too few.
-
-    At most `sequences` and no rest, where that is given; otherwise as many as curvature is measured on, and the rest.
-    """
+def from_file(checkpoint: Checkpoint, file: TextFile, sequences: int = READ_SEQUENCES) -> Calibration:
+    """The first sequences of a text; `InputError` if it has too few."""
     length = min(LENGTH, checkpoint.architecture.max_positions)
     tokens = checkpoint.tokenizer.encode(file.content)
-    count = len(tokens) // length
-    if sequences is not None:
-        count = min(sequences, count)
+    count = min(sequences, len(tokens) // length)
     if count < FEWEST:
         raise InputError(
             f"--calibration-text {file.name} has {len(tokens)} tokens, wanted at least {FEWEST * length}: "
             "give more text, or leave the option out to sample the checkpoint itself"
         )
-    found = torch.tensor(tokens[: count * length]).view(count, length)
-    rest = found[READ_SEQUENCES:] if sequences is None and count > READ_SEQUENCES else None
-    return Calibration(found if rest is None else found[:READ_SEQUENCES], rest)
+    return Calibration(torch.tensor(tokens[: count * length]).view(count, length))

@@ -33,20 +33,19 @@ def distil(
 ) -> Solution:
     """`solve`, and then the scales and the norms' gains trained end to end; codes stay as calibration found them.
 
-    The teacher is the checkpoint in float32, the text the calibration's and its rest. Kept in the cache by the content
+    The teacher is the checkpoint in float32, the text the calibration's. Kept in the cache by the content
     of everything that decides it; a run that was stopped goes on where it last wrote down its state.
     """
-    text = calibration.whole
-    tuning = tuning.within(text)
+    tuning = tuning.within(calibration)
     inputs = inputs_of(checkpoint, assignment, calibration, watch)
-    inputs |= {"distilled": _VERSION, "tuning": asdict(tuning), "training text": text.digest}
+    inputs |= {"distilled": _VERSION, "tuning": asdict(tuning)}
     place = place_of("solutions", inputs)
     if (found := kept(place)) is not None:
         return solution_of(found)
     solved = solve(checkpoint, reference, assignment, calibration, watch, progress)
     start = time.monotonic()
     student = Student(checkpoint.architecture, solved, _floats(reference, solved))
-    train(student, reference, text, tuning, place_of("unfinished", inputs), progress)
+    train(student, reference, calibration, tuning, place_of("unfinished", inputs), progress)
     distilled = student.solution()
     decoded = _decoded(reference, distilled)
     stage = Stage("distilled", time.monotonic() - start, watch.compare(reference, decoded))

@@ -32,8 +32,7 @@ Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together
 CalibrationText = Annotated[
     Path | None,
     typer.Option(
-        help="A UTF-8 text to calibrate on, like what the app will read; its first 131,072 tokens "
-        "count, and distilled recipes train on all.",
+        help="A UTF-8 text to calibrate on, like what the app will read; its first 131,072 tokens count.",
         show_default="text that the checkpoint writes itself",
     ),
 ]

@@ -28,9 +28,7 @@ def test_a_text_of_ones_own_counts_twice_as_far_as_samples(text: TextFile) -> No
 
 def test_the_description_names_the_text_its_content_and_the_limit(text: TextFile) -> None:
     assert SAMPLED.described("tiny") == "128 sequences sampled from tiny itself"
-    own = Calibrating(text=text)
-    assert own.described("tiny") == f"up to 256 sequences of own.txt (sha256 {text.sha256[:16]})"
-    assert own.described("tiny", training=True) == own.described("tiny") + ", then trained on all of it"
+    assert Calibrating(text=text).described("tiny") == f"up to 256 sequences of own.txt (sha256 {text.sha256[:16]})"
 
 
 def test_the_first_whole_sequences_of_a_text_are_read(tiny_checkpoint: Checkpoint, text: TextFile) -> None:
@@ -38,19 +36,6 @@ def test_the_first_whole_sequences_of_a_text_are_read(tiny_checkpoint: Checkpoin
     found = from_file(tiny_checkpoint, text, sequences=FEWEST).sequences
     assert len(found) == FEWEST
     assert found.flatten().tolist() == tokens[: found.numel()]
-
-
-def test_what_is_too_long_for_curvature_is_the_rest(
-    tiny_checkpoint: Checkpoint, text: TextFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    everything = from_file(tiny_checkpoint, text, 10_000)
-    monkeypatch.setattr("smolship.quantize.calibration.texts.READ_SEQUENCES", 10)
-    found = from_file(tiny_checkpoint, text)
-    assert found.rest is not None
-    assert (len(found.sequences), len(found.rest)) == (10, len(everything.sequences) - 10)
-    assert found.whole.sequences.equal(everything.sequences)
-    assert everything.rest is None
-    assert everything.whole is everything
 
 
 def test_a_text_too_short_to_calibrate_on_is_bad_input(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:

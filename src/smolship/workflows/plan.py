@@ -116,7 +116,7 @@ def plan_of(
     """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed."""
     place = out / f"{checkpoint.name}-{recipe.name}-{line.name}"
     calibrating = Calibrating(order.calibration_text, order.calibration_sequences)
-    calibration = calibrating.described(checkpoint.name, training=recipe.distilled) if recipe.calibrated else None
+    calibration = calibrating.described(checkpoint.name) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
     source = SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
     return Plan(place, line, recipe, order.context, calibration, source, versions, grids)
