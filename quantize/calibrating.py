@@ -8,7 +8,7 @@ from smolship.text_file import TextFile
 SAMPLED_SEQUENCES = 128
 """sequences that the checkpoint writes: 65,536 tokens where it takes 512 at once, three minutes of sampling"""
 READ_SEQUENCES = 256
-"""sequences of a given text, which costs no sampling: twice the tokens are worth 7 to 9 % (docs/quantisation.md)"""
+"""sequences of a given text, which costs no sampling: twice the tokens are worth 8 to 11 % (docs/quantisation.md)"""
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,13 @@ def distil(
     tuning = tuning.within(calibration)
     inputs = inputs_of(checkpoint, assignment, calibration, watch)
     inputs |= {"distilled": _VERSION, "tuning": asdict(tuning)}
-    place = place_of("solutions", inputs)
+    place, unfinished = place_of("solutions", inputs), place_of("unfinished", inputs)
     if (found := kept(place)) is not None:
         return solution_of(found)
     solved = solve(checkpoint, reference, assignment, calibration, watch, progress)
     start = time.monotonic()
     student = Student(checkpoint.architecture, solved, _floats(reference, solved))
-    train(student, reference, calibration, tuning, place_of("unfinished", inputs), progress)
+    train(student, reference, calibration, tuning, unfinished, progress)
     distilled = student.solution()
     decoded = _decoded(reference, distilled)
     stage = Stage("distilled", time.monotonic() - start, watch.compare(reference, decoded))
@@ -53,6 +53,7 @@ def distil(
     errors = {name: errors_of(name, decoded[name], prepared) for name in distilled.blocks}
     distilled = replace(distilled, errors=errors, stages=(*solved.stages, stage))
     keep(place, arrays_of(distilled))
+    unfinished.unlink(missing_ok=True)
     return distilled
 
 

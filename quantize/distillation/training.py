@@ -64,7 +64,8 @@ def train(
     """Move the student's logs towards the teacher's next-token distribution on the calibration text.
 
     What stands at `place` from a run that was stopped is gone on from, to the same numbers that an uninterrupted run
-    gives on the same kind of machine; it is removed at the end. Products are in bfloat16, sums in float32.
+    gives on the same kind of machine; whoever has put the result away removes it. Products are in bfloat16, sums in
+    float32.
     """
     optimizer = torch.optim.Adam([student.logs], betas=tuning.betas, eps=1e-15)
     begun = _resume(student, optimizer, place)
@@ -82,9 +83,8 @@ def train(
             optimizer.step()
             smooth = loss if smooth is None else 0.9 * smooth + 0.1 * loss
             advance(1, f"distil, {smooth:.4f} nats")
-            if (step + 1) % tuning.keep_every == 0:
+            if (step + 1) % tuning.keep_every == 0 or step + 1 == tuning.steps:
                 _keep(student, optimizer, place, step + 1)
-    place.unlink(missing_ok=True)
 
 
 def batch(calibration: Calibration, tuning: Tuning, step: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.quantize import Calibrating, quantize
+from smolship.quantize.cache import cache_folder
 from smolship.quantize.calibration import Calibration
 from smolship.quantize.distillation import distil
 from smolship.quantize.distillation.loss import divergence_at_head
@@ -71,6 +72,7 @@ def test_distilled_is_nearer_than_calibrated_with_the_same_codes(
     assert [stage.name for stage in after.stages] == ["scales moved", "rounded", "distilled"]
     rounded, distilled = (stage.divergences[0].kl for stage in after.stages[1:])
     assert distilled < 0.9 * rounded
+    assert not list((cache_folder() / "unfinished").iterdir())
 
 
 def test_scales_stay_on_the_grid_and_gains_move(
@@ -141,7 +143,10 @@ def test_a_stopped_run_goes_on_to_the_very_same_numbers(
     train(again, reference, calibration, TUNING, place)
     assert seen == [*range(9), *range(5, 12)]
     assert torch.equal(again.logs, whole.logs)
-    assert not place.exists()
+    ended = student_of(tiny_checkpoint, reference)
+    train(ended, reference, calibration, TUNING, place)
+    assert seen == [*range(9), *range(5, 12)]
+    assert torch.equal(ended.logs, whole.logs)
 
 
 def test_every_sequence_is_seen_once_before_any_is_seen_again(calibration: Calibration) -> None:
