@@ -46,6 +46,13 @@ def embedded_checkpoint() -> Checkpoint:
     return open_checkpoint("embedded")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever takes the board's file system is no part of the quick tests."""
+    for item in items:
+        if "tree" in getattr(item, "fixturenames", ()):
+            item.add_marker("board")
+
+
 @pytest.fixture(scope="session")
 def tree() -> Tree:
     """The file system of emulated boards, for tests that open one of their own."""

@@ -63,6 +63,7 @@ def test_a_missing_feature_is_a_true_illegal_instruction(board: Board, pi_4: Boa
     assert pi_4.told("./sdot; echo $?") == str(ILLEGAL_INSTRUCTION)
 
 
+@pytest.mark.usefixtures("tree")
 @pytest.mark.parametrize(("processor", "fixture"), [(PI_4, "pi_4"), (PI_5, "board")], ids=["pi-4", "pi-5"])
 def test_cpuinfo_says_what_the_emulated_processor_has(
     processor: Processor, fixture: str, request: pytest.FixtureRequest

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from board.tree import CACHE_VARIABLE, Tree, board_tree
-from board.unavailable import Unavailable, skipped_if_unavailable
+from board.unavailable import REQUIRED, Unavailable, skipped_if_unavailable
 
 
 @pytest.mark.usefixtures("tree")
@@ -24,10 +24,10 @@ def test_a_tree_that_is_there_is_taken_as_it_is(tree: Tree, monkeypatch: pytest.
     assert board_tree() == tree
 
 
-def test_tests_without_a_board_are_skipped_but_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CI", "")
+def test_tests_without_a_board_are_skipped_but_fail_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REQUIRED, raising=False)
     with pytest.raises(pytest.skip.Exception, match="the reason"), skipped_if_unavailable():
         raise Unavailable("the reason")
-    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv(REQUIRED, "required")
     with pytest.raises(Unavailable, match="the reason"), skipped_if_unavailable():
         raise Unavailable("the reason")
