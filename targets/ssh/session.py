@@ -1,0 +1,192 @@
+"""One shell on a device, from its greeting to how it ended."""
+
+import asyncio
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING
+
+from smolship.errors import LinkLost, RuntimeFailure
+from smolship.targets.lines import ERROR_LINE_LIMIT, ERROR_LINES, Lines, printable
+from smolship.targets.ssh.link import Link
+from smolship.targets.ssh.scripts import SHELL, greeting
+
+if TYPE_CHECKING:
+    import asyncssh
+
+CHUNK = 1 << 16
+"""bytes that are read at once"""
+ANSWER = 1 << 16
+"""bytes that a login may print before the shell is there, and that a script of ours may answer"""
+FAREWELL = 2.0
+"""seconds for the rest of what a session prints once nothing of it should be left"""
+
+
+class Session:
+    """A shell on the device that waits for a script on its standard input, and leads a process group of its own."""
+
+    def __init__(self, link: Link, process: "asyncssh.SSHClientProcess[bytes]") -> None:
+        self.link, self._process = link, process
+        self.group = ""
+        self._errors: deque[str] = deque(maxlen=ERROR_LINES)
+        self._error_reader = asyncio.create_task(self._read_errors())
+
+    @classmethod
+    async def open(cls, link: Link, patience: float) -> "Session":
+        """A shell that has said that it is there.
+
+        Raises:
+            LinkLost: there was no answer within `patience` seconds.
+            RuntimeFailure: the device opens no session, or runs no shell in it.
+        """
+        session = None
+        try:
+            async with asyncio.timeout(patience):
+                session = cls(link, await _process(link))
+                await session._greeted()
+        except TimeoutError as error:
+            if session:
+                session.close()
+            raise LinkLost(f"link lost: {link.host} opened no shell within {patience:g} s") from error
+        except BaseException:
+            if session:
+                session.close()
+            raise
+        return session
+
+    @property
+    def errors(self) -> str:
+        """The last lines of its standard error."""
+        return "\n".join(self._errors)
+
+    @property
+    def signal(self) -> str | None:
+        """The signal that ended it, as SSH names it, without `SIG`."""
+        return self._process.exit_signal[0] if self._process.exit_signal else None
+
+    @property
+    def code(self) -> int | None:
+        """How it ended; `None` if it did not yet, if a signal ended it, or if nobody will know."""
+        return None if self.signal else self._process.exit_status
+
+    async def write(self, data: bytes) -> bool:
+        """Send data and wait until the device takes it; `False` if nobody reads there any more."""
+        with self.link.errors_named():
+            try:
+                self._process.stdin.write(data)
+                await self._process.stdin.drain()
+            except BrokenPipeError:
+                if self.link.is_open:
+                    return False
+                raise
+        return True
+
+    async def read(self, size: int = CHUNK) -> bytes:
+        """What it has printed since, at most `size` bytes; empty at its end."""
+        with self.link.errors_named():
+            return await self._process.stdout.read(size)
+
+    async def read_line(self) -> str:
+        """Its next line; empty at its end."""
+        with self.link.errors_named():
+            return _shown(await self._process.stdout.readline())
+
+    async def finish(self) -> str:
+        """End its input, wait for its end, and return what it still prints, of which there may be `ANSWER` bytes.
+
+        Raises:
+            LinkLost: the link broke before it was known how it ended.
+        """
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write_eof()
+        answer = b""
+        while chunk := await self.read():
+            answer = (answer + chunk)[: ANSWER + 1]
+            if len(answer) > ANSWER:
+                self.close()
+                raise RuntimeFailure(f"{self.link.host} printed more than {ANSWER} bytes where a line was wanted")
+        await self.ended()
+        return _shown(answer)
+
+    async def ended(self) -> None:
+        """Wait for its end once all that it printed is read; `LinkLost` if that says nothing of how it ended."""
+        await self._process.wait_closed()
+        await asyncio.wait([self._error_reader], timeout=FAREWELL)
+        if self._process.exit_status is None and not self.signal:
+            raise LinkLost(f"link lost: {self.link.host} did not say how the work there ended")
+
+    async def drop_output(self) -> None:
+        """Throw away what it has printed, so that the word of its end can come; not for long."""
+        try:
+            async with asyncio.timeout(FAREWELL):
+                while await self.read():
+                    pass
+                await self.ended()
+        except TimeoutError:
+            self.close()
+
+    async def shut(self) -> None:
+        """`close`, for a caller outside the event loop."""
+        self.close()
+
+    def close(self) -> None:
+        """End it from this side: its input ends."""
+        self._process.close()
+        self._error_reader.cancel()
+
+    async def _greeted(self) -> None:
+        """Learn the process group that the shell leads, and make it lead one where the server does not (dropbear)."""
+        pid, group = await self._greeting(own_group=False)
+        if pid != group:
+            pid, group = await self._greeting(own_group=True)
+        if pid != group or not pid:
+            raise RuntimeFailure(
+                f"{self.link.host} gives a command no process group of its own, so it could not be ended with all that "
+                "it starts: wanted is OpenSSH's server, or the program setsid, and /proc of Linux"
+            )
+        self.group = pid
+
+    async def _greeting(self, *, own_group: bool) -> tuple[str, str]:
+        """The shell's process and its group, after whatever a login prints."""
+        mark = f"smolship-{secrets.token_hex(8)}"
+        await self.write(greeting(mark, own_group=own_group))
+        printed = 0
+        while printed <= ANSWER:
+            with self.link.errors_named():
+                line = await self._process.stdout.readline()
+            words = line.decode("utf-8", "replace").split()
+            if words[:1] == [mark]:
+                return (words[1], words[-1]) if len(words) > 1 else ("", "")
+            if not line:
+                break
+            printed += len(line)
+        await asyncio.sleep(0.1)  # its last words
+        raise RuntimeFailure(f"{self.link.host} runs no shell for this user: {self.errors or 'it said nothing'}")
+
+    async def _read_errors(self) -> None:
+        lines = Lines(lambda line: self._errors.append(printable(line)), ERROR_LINE_LIMIT)
+        try:
+            with self.link.errors_named():
+                while chunk := await self._process.stderr.read(CHUNK):
+                    lines.feed(chunk)
+        except LinkLost:
+            return  # whoever waits for the session hears of it
+        finally:
+            lines.close()
+
+
+def _shown(answer: bytes) -> str:
+    return "\n".join(map(printable, answer.decode("utf-8", "replace").strip().splitlines()))
+
+
+async def _process(link: Link) -> "asyncssh.SSHClientProcess[bytes]":
+    import asyncssh
+
+    with link.errors_named():
+        try:
+            return await link.connection.create_process(SHELL, encoding=None, request_pty=False, x11_forwarding=False)
+        except asyncssh.ChannelOpenError as error:
+            if not link.is_open:
+                raise
+            raise RuntimeFailure(
+                f"{link.host} opens no session ({error.reason}): its server must allow two at once (MaxSessions)"
+            ) from error
