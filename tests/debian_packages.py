@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 
@@ -21,14 +22,16 @@ def unpacked(packages: tuple[str, ...], cache: Path) -> Path:
         return folder
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise NotAvailableError(f"no apt-get on this machine to fetch Debian's {packages[0]} with")
-    partial = cache / f"{packages[0]}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    downloads = partial / "downloads"
-    downloads.mkdir(parents=True)
-    _download(packages, downloads)
-    for package in downloads.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, partial], check=True)
-    return partial.rename(folder)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as work:
+        downloads, root = Path(work, "downloads"), Path(work, "root")
+        downloads.mkdir()
+        _download(packages, downloads)
+        for package in downloads.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", package, root], check=True)
+        if not folder.is_dir():  # another run of the tests may have been quicker
+            root.rename(folder)
+    return folder
 
 
 def _download(packages: tuple[str, ...], folder: Path) -> None:

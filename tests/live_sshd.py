@@ -85,7 +85,7 @@ class Sshd:
     def __init__(self, programs: Programs, keys: Keys, folder: Path, *, more: str = "", environment: str = "") -> None:
         self.port = free_port()
         self._log = folder / f"sshd-{self.port}.log"
-        self._made_folder = _prepare_privilege_separation()
+        _prepare_privilege_separation()
         authorized, home = folder / "authorized_keys", folder / "home"
         home.mkdir(exist_ok=True)
         shutil.copy(f"{keys.user}.pub", authorized)
@@ -111,8 +111,6 @@ class Sshd:
         """End it; its sessions end by their closed connections."""
         self._process.terminate()
         self._process.wait(10)
-        if self._made_folder:
-            PRIVILEGE_SEPARATION.rmdir()
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + 10
@@ -133,16 +131,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _prepare_privilege_separation() -> bool:
-    """What Debian's package sets up for a server of root's: its user, and an empty folder. Whether that was made."""
+def _prepare_privilege_separation() -> None:
+    """What Debian's package sets up for a server of root's, and leaves there: its user, and an empty folder."""
     if os.getuid() != 0:
-        return False
+        return
     try:
         pwd.getpwnam("sshd")
     except KeyError:
         command = ["useradd", "--system", "--no-create-home", "--home-dir", "/run/sshd", "sshd"]
         subprocess.run(command, check=True)
-    if PRIVILEGE_SEPARATION.is_dir():
-        return False
-    PRIVILEGE_SEPARATION.mkdir(mode=0o755)
-    return True
+    PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)

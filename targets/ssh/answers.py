@@ -21,4 +21,4 @@ async def ask(link: Link, text: bytes, patience: float) -> tuple[int | None, str
         answer = await session.finish()
         return session.code, answer, session.errors
     finally:
-        session.close()
+        await session.close()

@@ -58,7 +58,7 @@ def _receive(
                 "see that nothing writes to it"
             )
     finally:
-        loop.call(session.shut())
+        loop.call(session.close())
 
 
 def _header(line: str, path: str, session: Session) -> tuple[int, str]:

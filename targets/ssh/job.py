@@ -62,10 +62,16 @@ class Job:
         await self._command.write(text)
 
     async def read(self, until: float | None) -> bytes:
-        """What the command has printed since; empty at its end. `TimeoutError` at `until`, a time of the event loop."""
+        """What the command has printed since; empty once it has ended, which is later than the end of its output.
+
+        `TimeoutError` at `until`, a time of the monotonic clock.
+        """
         assert self._command is not None  # noqa: S101 - it was started
         async with asyncio.timeout_at(until):
-            return await self._command.read()
+            chunk = await self._command.read()
+            if not chunk:
+                await self._command.exited()
+            return chunk
 
     async def end(self) -> Ending:
         """End whatever is left of the command's process group, and see that it is gone."""
@@ -81,7 +87,7 @@ class Job:
             problem = error
         for session in (self._command, self._guard):
             if session:
-                session.close()
+                await session.close()
         if not self._command:
             return Ending(None, None, "", problem)
         return Ending(self._command.code, _name(self._command.signal), self._command.errors, problem)

@@ -5,6 +5,7 @@ ours is limited in length, and no quoting but that of `sh` matters. A script sta
 by a lost link is an error of syntax and not half of a script.
 """
 
+import posixpath
 import shlex
 
 SHELL = "exec sh"
@@ -123,9 +124,9 @@ def transfer(body: str, **variables: str | int) -> bytes:
 
 
 def device_path(folder: str, name: str = "") -> str:
-    """A path as the device's shell takes it: from the home folder unless it is absolute, never an option."""
-    path = "/".join(part for part in (folder.removeprefix("~/").rstrip("/") or ("/" if folder else "."), name) if part)
-    return path if path.startswith("/") else f"./{path}"
+    """A path as the device's shell takes it: from the user's home unless it is absolute, and never an option."""
+    below_home = folder.removeprefix("~").lstrip("/") if folder == "~" or folder.startswith("~/") else folder
+    return posixpath.join(".", below_home, name)
 
 
 def _quoted(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from smolship.errors import LinkLost, RuntimeFailure
@@ -17,6 +18,8 @@ CHUNK = 1 << 16
 """bytes that are read at once"""
 ANSWER = 1 << 16
 """bytes that a login may print before the shell is there, and that a script of ours may answer"""
+POLL = 0.1
+"""seconds between looking whether a command whose output has ended has ended itself"""
 FAREWELL = 2.0
 """seconds for the rest of what a session prints once nothing of it should be left"""
 
@@ -45,11 +48,11 @@ class Session:
                 await session._greeted()
         except TimeoutError as error:
             if session:
-                session.close()
+                await session.close()
             raise LinkLost(f"link lost: {link.host} opened no shell within {patience:g} s") from error
         except BaseException:
             if session:
-                session.close()
+                await session.close()
             raise
         return session
 
@@ -102,10 +105,19 @@ class Session:
         while chunk := await self.read():
             answer = (answer + chunk)[: ANSWER + 1]
             if len(answer) > ANSWER:
-                self.close()
+                await self.close()
                 raise RuntimeFailure(f"{self.link.host} printed more than {ANSWER} bytes where a line was wanted")
         await self.ended()
         return _shown(answer)
+
+    async def exited(self) -> None:
+        """Wait until the device has said how it ended, or cannot say it any more; others may hold its output open."""
+        closed = False
+        while self._process.exit_status is None and not closed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._process.wait_closed()
+                    closed = True
 
     async def ended(self) -> None:
         """Wait for its end once all that it printed is read; `LinkLost` if that says nothing of how it ended."""
@@ -122,13 +134,9 @@ class Session:
                     pass
                 await self.ended()
         except TimeoutError:
-            self.close()
+            await self.close()
 
-    async def shut(self) -> None:
-        """`close`, for a caller outside the event loop."""
-        self.close()
-
-    def close(self) -> None:
+    async def close(self) -> None:
         """End it from this side: its input ends."""
         self._process.close()
         self._error_reader.cancel()

@@ -88,7 +88,7 @@ class Upload:
             verdict = loop.call(session.finish())
             self._check(verdict.split(), link.host, session.errors)
         finally:
-            loop.call(session.shut())
+            loop.call(session.close())
 
     def _blocks_there(self, answer: str, session: Session) -> int | None:
         """How many blocks of it can stay; `None` if it is all there, in its place."""

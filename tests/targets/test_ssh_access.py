@@ -17,6 +17,7 @@ from tcp_proxy import TcpProxy
 from smolship.errors import InputError, RuntimeFailure
 from smolship.targets import Access, Ssh
 from smolship.targets.ssh.access import Destination, parse_destination
+from smolship.targets.ssh.scripts import device_path
 
 Give = Callable[..., Access]
 Start = Callable[..., Sshd]
@@ -37,6 +38,14 @@ def test_the_forms_of_a_destination() -> None:
     assert parse_destination("ssh://pi@[fe80::1]:22/") == Destination("fe80::1", "pi", 22)
     assert str(parse_destination("pi@[fe80::1]:22")) == "pi@[fe80::1]:22"
     assert parse_destination("pi@a b:22").command == "ssh -p 22 'pi@a b'"
+
+
+@pytest.mark.parametrize(
+    ("folder", "path"),
+    [("", "./x"), ("~", "./x"), ("~/a b/", "./a b/x"), ("-a", "./-a/x"), ("/", "/x"), ("/a", "/a/x")],
+)
+def test_a_folder_is_below_the_home_unless_it_is_absolute(folder: str, path: str) -> None:
+    assert device_path(folder, "x") == path
 
 
 @pytest.mark.parametrize("text", ["", "pi@", "host:port", "-oProxyCommand=x", "pi@-x", "a\nb", "fe80::1"])

@@ -89,6 +89,12 @@ def test_whatever_stops_the_call_ends_the_command_and_its_children(
     assert_gone(tmp_path)
 
 
+def test_a_command_may_close_its_output_and_go_on(place: Transport, tmp_path: Path) -> None:
+    program = "import os, time; os.close(1); time.sleep(0.4); open('done', 'w').close(); os._exit(3)"
+    assert place.run(python(program), on_line=ignore).code == 3
+    assert (tmp_path / "done").exists()
+
+
 def test_what_a_command_leaves_behind_ends_with_it(place: Transport, tmp_path: Path) -> None:
     end = place.run(["sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $! >pids"], on_line=ignore)
     assert end.code == 0
