@@ -3,23 +3,17 @@
 import asyncio
 import secrets
 from collections import deque
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from smolship.errors import LinkLost, RuntimeFailure
 from smolship.targets.lines import ERROR_LINE_LIMIT, ERROR_LINES, Lines, printable
+from smolship.targets.ssh.channel import Channel, open_channel
 from smolship.targets.ssh.link import Link
 from smolship.targets.ssh.scripts import SHELL, greeting
-
-if TYPE_CHECKING:
-    import asyncssh
 
 CHUNK = 1 << 16
 """bytes that are read at once"""
 ANSWER = 1 << 16
 """bytes that a login may print before the shell is there, and that a script of ours may answer"""
-POLL = 0.1
-"""seconds between looking whether a command whose output has ended has ended itself"""
 FAREWELL = 2.0
 """seconds for the rest of what a session prints once nothing of it should be left"""
 
@@ -27,11 +21,11 @@ FAREWELL = 2.0
 class Session:
     """A shell on the device that waits for a script on its standard input, and leads a process group of its own."""
 
-    def __init__(self, link: Link, process: "asyncssh.SSHClientProcess[bytes]") -> None:
-        self.link, self._process = link, process
-        self.group = ""
+    def __init__(self, link: Link) -> None:
+        self.link, self.group = link, ""
         self._errors: deque[str] = deque(maxlen=ERROR_LINES)
-        self._error_reader = asyncio.create_task(self._read_errors())
+        self._error_lines = Lines(lambda line: self._errors.append(printable(line)), ERROR_LINE_LIMIT)
+        self._channel = Channel(self._error_lines.feed)
 
     @classmethod
     async def open(cls, link: Link, patience: float) -> "Session":
@@ -41,42 +35,40 @@ class Session:
             LinkLost: there was no answer within `patience` seconds.
             RuntimeFailure: the device opens no session, or runs no shell in it.
         """
-        session = None
+        session = cls(link)
         try:
             async with asyncio.timeout(patience):
-                session = cls(link, await _process(link))
+                await _start(link, session._channel)
                 await session._greeted()
         except TimeoutError as error:
-            if session:
-                await session.close()
+            await session.close()
             raise LinkLost(f"link lost: {link.host} opened no shell within {patience:g} s") from error
         except BaseException:
-            if session:
-                await session.close()
+            await session.close()
             raise
         return session
 
     @property
     def errors(self) -> str:
-        """The last lines of its standard error."""
+        """The last lines of its standard error, once it has ended."""
+        self._error_lines.close()
         return "\n".join(self._errors)
 
     @property
     def signal(self) -> str | None:
         """The signal that ended it, as SSH names it, without `SIG`."""
-        return self._process.exit_signal[0] if self._process.exit_signal else None
+        return self._channel.exit_signal
 
     @property
     def code(self) -> int | None:
         """How it ended; `None` if it did not yet, if a signal ended it, or if nobody will know."""
-        return None if self.signal else self._process.exit_status
+        return self._channel.exit_status
 
     async def write(self, data: bytes) -> bool:
         """Send data and wait until the device takes it; `False` if nobody reads there any more."""
         with self.link.errors_named():
             try:
-                self._process.stdin.write(data)
-                await self._process.stdin.drain()
+                await self._channel.write(data)
             except BrokenPipeError:
                 if self.link.is_open:
                     return False
@@ -86,12 +78,12 @@ class Session:
     async def read(self, size: int = CHUNK) -> bytes:
         """What it has printed since, at most `size` bytes; empty at its end."""
         with self.link.errors_named():
-            return await self._process.stdout.read(size)
+            return await self._channel.read(size)
 
     async def read_line(self) -> str:
         """Its next line; empty at its end."""
         with self.link.errors_named():
-            return _shown(await self._process.stdout.readline())
+            return _shown(await self._channel.read_line(ANSWER))
 
     async def finish(self) -> str:
         """End its input, wait for its end, and return what it still prints, of which there may be `ANSWER` bytes.
@@ -99,8 +91,7 @@ class Session:
         Raises:
             LinkLost: the link broke before it was known how it ended.
         """
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write_eof()
+        self._channel.finish()
         answer = b""
         while chunk := await self.read():
             answer = (answer + chunk)[: ANSWER + 1]
@@ -112,18 +103,12 @@ class Session:
 
     async def exited(self) -> None:
         """Wait until the device has said how it ended, or cannot say it any more; others may hold its output open."""
-        closed = False
-        while self._process.exit_status is None and not closed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
-                    await self._process.wait_closed()
-                    closed = True
+        await self._channel.exited.wait()
 
     async def ended(self) -> None:
         """Wait for its end once all that it printed is read; `LinkLost` if that says nothing of how it ended."""
-        await self._process.wait_closed()
-        await asyncio.wait([self._error_reader], timeout=FAREWELL)
-        if self._process.exit_status is None and not self.signal:
+        await self._channel.closed.wait()
+        if self.code is None and self.signal is None:
             raise LinkLost(f"link lost: {self.link.host} did not say how the work there ended")
 
     async def drop_output(self) -> None:
@@ -138,8 +123,7 @@ class Session:
 
     async def close(self) -> None:
         """End it from this side: its input ends."""
-        self._process.close()
-        self._error_reader.cancel()
+        self._channel.close()
 
     async def _greeted(self) -> None:
         """Learn the process group that the shell leads, and make it lead one where the server does not (dropbear)."""
@@ -160,7 +144,7 @@ class Session:
         printed = 0
         while printed <= ANSWER:
             with self.link.errors_named():
-                line = await self._process.stdout.readline()
+                line = await self._channel.read_line(ANSWER)
             words = line.decode("utf-8", "replace").split()
             if words[:1] == [mark]:
                 return (words[1], words[-1]) if len(words) > 1 else ("", "")
@@ -170,31 +154,20 @@ class Session:
         await asyncio.sleep(0.1)  # its last words
         raise RuntimeFailure(f"{self.link.host} runs no shell for this user: {self.errors or 'it said nothing'}")
 
-    async def _read_errors(self) -> None:
-        lines = Lines(lambda line: self._errors.append(printable(line)), ERROR_LINE_LIMIT)
-        try:
-            with self.link.errors_named():
-                while chunk := await self._process.stderr.read(CHUNK):
-                    lines.feed(chunk)
-        except LinkLost:
-            return  # whoever waits for the session hears of it
-        finally:
-            lines.close()
-
 
 def _shown(answer: bytes) -> str:
     return "\n".join(map(printable, answer.decode("utf-8", "replace").strip().splitlines()))
 
 
-async def _process(link: Link) -> "asyncssh.SSHClientProcess[bytes]":
+async def _start(link: Link, channel: Channel) -> None:
     import asyncssh
 
     with link.errors_named():
         try:
-            return await link.connection.create_process(SHELL, encoding=None, request_pty=False, x11_forwarding=False)
+            await open_channel(link.connection, SHELL, channel)
         except asyncssh.ChannelOpenError as error:
             if not link.is_open:
                 raise
             raise RuntimeFailure(
-                f"{link.host} opens no session ({error.reason}): its server must allow two at once (MaxSessions)"
+                f"{link.host} opens no session ({printable(error.reason)}): its server must allow two (MaxSessions)"
             ) from error
