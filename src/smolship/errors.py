@@ -19,6 +19,10 @@ class RuntimeFailure(SmolshipError):
     exit_code = 3
 
 
+class LinkLost(RuntimeFailure):
+    """The connection to a device broke or fell silent before it had said how the work there ended (exit code 3)."""
+
+
 def unknown_name(kind: str, name: str, known: list[str] | tuple[str, ...]) -> InputError:
     """The error for a name that is not in a table: it lists the names that are."""
     return InputError(f"unknown {kind} {name!r}: the known ones are {', '.join(known)}")

@@ -20,7 +20,7 @@ from smolship.runtime_checks.measurements import Measurements
 from smolship.runtime_checks.verdicts import judge, values
 from smolship.runtime_checks.windows import ReferenceWindows, windows
 from smolship.targets import METRICS, Exit, Local, load_target
-from smolship.targets.transport import OnLine
+from smolship.targets.lines import OnLine
 
 SETTINGS = Settings(threads=1, repeats=2)
 
