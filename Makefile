@@ -21,7 +21,7 @@ test: install ## lint, types, every test (what CI runs)
 	scripts/check.sh
 
 quick: install ## the tests that take under two minutes
-	.venv/bin/python -m pytest -m "not real and not board"
+	.venv/bin/python -m pytest -m "not real and not device"
 
 lint: install ## lint, formatting, types
 	scripts/lint.sh

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from board.board import Board, open_board
 from board.tree import Tree, board_tree
-from board.unavailable import skipped_if_unavailable
 from tiny import write_tiny_checkpoint
+from unavailable import skipped_if_unavailable
 
 from smolship.checkpoint import Checkpoint, open_checkpoint
 
@@ -47,10 +47,10 @@ def embedded_checkpoint() -> Checkpoint:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever takes the board's file system is no part of the quick tests."""
+    """What takes an sshd, or the file system of a board, is no part of the quick tests."""
     for item in items:
-        if "tree" in getattr(item, "fixturenames", ()):
-            item.add_marker("board")
+        if {"programs", "tree"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("device")
 
 
 @pytest.fixture(scope="session")

@@ -6,22 +6,20 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-
-class NotAvailableError(Exception):
-    """The packages cannot be had on this machine: says why."""
+from unavailable import Unavailable, run
 
 
 def unpacked(packages: tuple[str, ...], cache: Path) -> Path:
     """The folder below `cache` with the files of these packages, as they would lie below `/`.
 
     Raises:
-        NotAvailableError: there is no apt-get here, or it does not get them.
+        Unavailable: there is no apt-get here, or it does not get them.
     """
     folder = cache / packages[0]
     if folder.is_dir():
         return folder
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise NotAvailableError(f"no apt-get on this machine to fetch Debian's {packages[0]} with")
+        raise Unavailable(f"no apt-get on this machine to fetch Debian's {packages[0]} with")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as work:
         downloads, root = Path(work, "downloads"), Path(work, "root")
@@ -36,9 +34,10 @@ def unpacked(packages: tuple[str, ...], cache: Path) -> Path:
 
 def _download(packages: tuple[str, ...], folder: Path) -> None:
     command = ["apt-get", "-q", "download", *packages]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode and os.getuid() == 0:  # a fresh container knows of no packages yet
-        subprocess.run(["apt-get", "-q", "update"], capture_output=True, check=False)
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NotAvailableError(f"Debian's {packages[0]} cannot be fetched here: {done.stderr.strip()[-300:]}")
+    try:
+        run(command, folder=folder)
+    except Unavailable:
+        if os.getuid() != 0:
+            raise
+        run(["apt-get", "-q", "update"])  # a fresh container knows of no packages yet
+        run(command, folder=folder)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
-from debian_packages import NotAvailableError, unpacked
+from debian_packages import unpacked
+from unavailable import Unavailable
 
 PACKAGES = ("openssh-server", "openssh-client", "libwrap0")
 """Debian packages with the server, the agent, and what the server is linked to that a machine without it may lack"""
@@ -32,7 +33,7 @@ class Programs:
 
 
 def find_programs(cache: Path) -> Programs:
-    """OpenSSH of this machine, or of Debian's packages unpacked under `cache`; `NotAvailableError` without either."""
+    """OpenSSH of this machine, or of Debian's packages unpacked under `cache`; `Unavailable` without either."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
     sshd, agent = shutil.which("sshd", path=path), shutil.which("ssh-agent", path=path)
     if sshd and agent:
@@ -120,7 +121,7 @@ class Sshd:
                 return
             except OSError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise NotAvailableError(f"sshd did not start: {self._log.read_text()[-500:]}") from error
+                    raise Unavailable(f"sshd did not start: {self._log.read_text()[-500:]}") from error
                 time.sleep(0.02)
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
+from unavailable import Unavailable, run
+
 from board.processors import PI_5, Processor
 from board.tree import USER, Tree
-from board.unavailable import Unavailable, run
 
 HOST = "127.0.0.1"
 START = Path(__file__).with_name("start.sh")

@@ -7,7 +7,7 @@ folder given. Where packages come from is what this machine's own sources say.
 from collections.abc import Sequence
 from pathlib import Path
 
-from board.unavailable import Unavailable, run
+from unavailable import Unavailable, run
 
 RELEASE = "bookworm"  # Debian 12, which Raspberry Pi OS was for Pi 4 and Pi 5 when its Python was 3.11
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"

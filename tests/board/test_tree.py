@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from unavailable import NO_SKIP, Unavailable, skipped_if_unavailable
 
 from board.tree import CACHE_VARIABLE, Tree, board_tree
-from board.unavailable import REQUIRED, Unavailable, skipped_if_unavailable
 
 
 @pytest.mark.usefixtures("tree")
@@ -24,10 +24,10 @@ def test_a_tree_that_is_there_is_taken_as_it_is(tree: Tree, monkeypatch: pytest.
     assert board_tree() == tree
 
 
-def test_tests_without_a_board_are_skipped_but_fail_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(REQUIRED, raising=False)
+def test_what_cannot_be_had_is_skipped_or_fails_where_nothing_may_be_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NO_SKIP, raising=False)
     with pytest.raises(pytest.skip.Exception, match="the reason"), skipped_if_unavailable():
         raise Unavailable("the reason")
-    monkeypatch.setenv(REQUIRED, "required")
+    monkeypatch.setenv(NO_SKIP, "1")
     with pytest.raises(Unavailable, match="the reason"), skipped_if_unavailable():
         raise Unavailable("the reason")

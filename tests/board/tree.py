@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unavailable import Unavailable, run
+
 from board import packages
-from board.unavailable import Unavailable, run
 
 CACHE_VARIABLE = "SMOLSHIP_TEST_CACHE"
 """names the folder that trees are kept in, instead of ~/.cache/smolship-tests"""

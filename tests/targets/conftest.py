@@ -1,14 +1,13 @@
 """A live sshd on loopback, and how tests reach it."""
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from debian_packages import NotAvailableError, unpacked
+from debian_packages import unpacked
 from live_sshd import Keys, Programs, Sshd, find_programs, make_keys
 from tcp_proxy import TcpProxy
+from unavailable import skipped_if_unavailable
 
 from smolship.progress import Progress, Silent
 from smolship.targets import Access, Local, Ssh, Transport
@@ -17,28 +16,17 @@ Reach = Callable[..., Ssh]
 PACKAGES = "build/debian"
 
 
-@contextmanager
-def must_be_there_in_ci() -> Iterator[None]:
-    """What this machine cannot have skips the test with the reason; where CI runs it is an error."""
-    try:
-        yield
-    except NotAvailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="session")
 def programs(pytestconfig: pytest.Config) -> Programs:
     """OpenSSH's programs."""
-    with must_be_there_in_ci():
+    with skipped_if_unavailable():
         return find_programs(pytestconfig.rootpath / PACKAGES)
 
 
 @pytest.fixture(scope="session")
 def busybox(pytestconfig: pytest.Config) -> Path:
     """A BusyBox with every program in it."""
-    with must_be_there_in_ci():
+    with skipped_if_unavailable():
         return next(unpacked(("busybox-static",), pytestconfig.rootpath / PACKAGES).glob("**/bin/busybox"))
 
 
@@ -101,7 +89,7 @@ def reach(sshd: Sshd, give_access: Callable[..., Access]) -> Reach:
     return to
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.device)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Transport]:
     """The test's folder by every transport there is."""
     if request.param == "local":
