@@ -69,6 +69,7 @@ def record_of(artefact: Artefact, found: Fidelity, reference: ReferenceWindows) 
         "name": artefact.folder.name,
         "recipe": manifest.recipe,
         "format": manifest.format,
+        "calibration": manifest.calibration,
         "MB": round(manifest.model_bytes / 1e6, 2),
         "bits_per_weight": round(manifest.bits_per_weight, 3),
         "KL": found.kl_mean,

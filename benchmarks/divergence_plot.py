@@ -1,21 +1,22 @@
 """Divergence against size: this project's files beside other tools', drawn for docs/quantisation.md.
 
-    python benchmarks/divergence_plot.py [--records benchmarks/divergence.json] [--out docs/images/quantisation.svg]
+    python benchmarks/divergence_plot.py [--records FILE] [--given-text FILE] [--out docs/images/quantisation.svg]
 
-The records are those that `divergence.py --json` wrote; only one text and one checkpoint can stand in a figure. The
+The records are those that `divergence.py --json` wrote, of one text and one checkpoint in each file; those of files
+that were calibrated on a text of the kind that is measured on (`--calibration-text`) are in a file of their own. The
 other tools' figures are in peers.toml. The same input gives the same bytes.
 """
 
 import argparse
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-RECORDS, PEERS = HERE / "divergence.json", HERE / "peers.toml"
+RECORDS, GIVEN_TEXT, PEERS = HERE / "divergence.json", HERE / "divergence_given_text.json", HERE / "peers.toml"
 IMAGE = HERE.parent / "docs" / "images" / "quantisation.svg"
 LARGEST = 150.0
 """MB: what is larger is left out of the figure, for it would press the rest together"""
@@ -26,11 +27,14 @@ STYLES: dict[str, tuple[str, str]] = {
     "ONNX Runtime GenAI": ("#9aa3ad", "s"),
     "ExecuTorch export_llm": ("#9aa3ad", "^"),
     "smolship, GGUF": ("#c2410c", "o"),
+    "smolship, GGUF, calibrated on a given text": ("#a21caf", "o"),
     "smolship, ONNX": ("#0f766e", "s"),
     "smolship, ExecuTorch": ("#4338ca", "^"),
 }
 """colour and marker of each series, in the legend's order; the marker is the format's"""
 TITLES = {"gguf": "smolship, GGUF", "onnx": "smolship, ONNX", "executorch": "smolship, ExecuTorch"}
+TITLES_GIVEN_TEXT = {"gguf": "smolship, GGUF, calibrated on a given text"}
+OWN = {*TITLES.values(), *TITLES_GIVEN_TEXT.values()}
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,15 @@ def peers(path: Path) -> list[Point]:
     return [Point(line["tool"], line["name"], line["MB"], line["KL"]) for line in lines]
 
 
-def ours(records: Sequence[dict[str, Any]]) -> list[Point]:
-    """This project's files; `ValueError` if they were not all measured on the same text and checkpoint."""
+def ours(records: Sequence[dict[str, Any]], titles: Mapping[str, str] = TITLES) -> list[Point]:
+    """This project's files, the series of each format from `titles`.
+
+    `ValueError` if they were not all measured on the same text and checkpoint.
+    """
     measured = {(record["text"]["sha256"], record["reference"]["sha256"]) for record in records}
     if len(measured) > 1:
         raise ValueError(f"the records are of {len(measured)} texts or checkpoints: keep one file of records for each")
-    return [Point(TITLES[each["format"]], each["recipe"], each["MB"], each["KL"]) for each in records]
+    return [Point(titles[each["format"]], each["recipe"], each["MB"], each["KL"]) for each in records]
 
 
 def draw(points: Sequence[Point], out: Path) -> None:
@@ -71,12 +78,12 @@ def draw(points: Sequence[Point], out: Path) -> None:
         figure, axes = plt.subplots(figsize=(8.5, 5.6), layout="constrained")
         for series, (colour, marker) in STYLES.items():
             of = [point for point in shown if point.series == series]
-            own = series in TITLES.values()
+            own = series in OWN
             x, y = [point.size for point in of], [point.divergence for point in of]
             if of:
                 axes.scatter(x, y, s=50 if own else 24, c=colour, marker=marker, label=series, zorder=3 if own else 2)
         for point in labelled(shown):
-            own = point.series in TITLES.values()
+            own = point.series in OWN
             axes.annotate(
                 point.name,
                 (point.size, point.divergence),
@@ -111,12 +118,13 @@ def main() -> None:
     """Parse, read, draw."""
     parser = argparse.ArgumentParser(description="divergence against size")
     parser.add_argument("--records", type=Path, default=RECORDS)
+    parser.add_argument("--given-text", type=Path, default=GIVEN_TEXT)
     parser.add_argument("--peers", type=Path, default=PEERS)
     parser.add_argument("--out", type=Path, default=IMAGE)
     options = parser.parse_args()
-    records = json.loads(options.records.read_text(encoding="utf-8"))
-    draw([*peers(options.peers), *ours(records)], options.out)
-    print(f"{options.out}: {len(records)} files of this project")
+    records, given = (json.loads(path.read_text(encoding="utf-8")) for path in (options.records, options.given_text))
+    draw([*peers(options.peers), *ours(records), *ours(given, TITLES_GIVEN_TEXT)], options.out)
+    print(f"{options.out}: {len(records) + len(given)} files of this project")
 
 
 if __name__ == "__main__":

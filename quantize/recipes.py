@@ -31,7 +31,7 @@ CALIBRATED = "calibrated"
 DISTILLED = "distilled"
 """the same codes; their scales and the norms' gains from self-distillation (`distillation.distil`)"""
 _MINUTES = "ten minutes, then from the cache"
-_TENS = "forty minutes, then from the cache"
+_TENS = "fifty minutes, then from the cache"
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe

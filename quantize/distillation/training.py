@@ -20,10 +20,10 @@ from smolship.reference import Reference
 class Tuning:
     """Adam (arXiv 1412.6980), its rate warmed up, then let down by half a cosine."""
 
-    steps: int = 80
+    steps: int = 120
     tokens: int = 4096
     """of a step"""
-    rate: float = 1.5e-3
+    rate: float = 1.8e-3
     """by how much of itself a scale or gain moves in a step, at most about"""
     warm_up: int = 5
     """steps"""

@@ -39,6 +39,7 @@ def test_an_artefact_is_measured_on_its_runtime(benchmark_script: Load, artefact
     assert 0 < record["KL"] < 0.05
     assert record["top1"] > 0.8
     assert record["text"]["tokens"] == 512
+    assert record["calibration"] == artefact.manifest.calibration
     assert record["MB"] == round(artefact.manifest.model_bytes / 1e6, 2)
 
 
@@ -80,7 +81,7 @@ def test_the_figure_is_drawn_with_peers_and_is_the_same_twice(benchmark_script: 
 
 def test_every_peer_has_a_style(benchmark_script: Load) -> None:
     plot = benchmark_script("divergence_plot")
-    assert {point.series for point in plot.peers(plot.PEERS)} | set(plot.TITLES.values()) == set(plot.STYLES)
+    assert {point.series for point in plot.peers(plot.PEERS)} | plot.OWN == set(plot.STYLES)
 
 
 def test_points_that_coincide_carry_one_name(benchmark_script: Load) -> None:
@@ -90,10 +91,11 @@ def test_points_that_coincide_carry_one_name(benchmark_script: Load) -> None:
     assert plot.labelled([a, b, c]) == [a, c]
 
 
-def test_the_records_of_the_repository_are_of_one_text(benchmark_script: Load) -> None:
+def test_each_file_of_records_in_the_repository_is_of_one_text(benchmark_script: Load) -> None:
     plot = benchmark_script("divergence_plot")
-    records = json.loads(plot.RECORDS.read_text(encoding="utf-8"))
-    assert len(plot.ours(records)) == len(records)
+    for path, titles in ((plot.RECORDS, plot.TITLES), (plot.GIVEN_TEXT, plot.TITLES_GIVEN_TEXT)):
+        records = json.loads(path.read_text(encoding="utf-8"))
+        assert len(plot.ours(records, titles)) == len(records) > 0
 
 
 def test_wikitext_becomes_plain_prose(benchmark_script: Load) -> None:
