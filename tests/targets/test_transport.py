@@ -108,7 +108,8 @@ def test_control_c_ends_the_command_and_its_children(place: Transport, tmp_path:
         access = f"Access(Path({str(place.access.config)!r}), Path({str(place.access.known_hosts)!r}))"
         made = f"Ssh('127.0.0.1:{sshd.port}', {str(tmp_path)!r}, access={access})"
     program = (
-        "import contextlib, sys; from pathlib import Path; from smolship.targets import Access, Local, Ssh\n"
+        "import contextlib, signal, sys; from pathlib import Path; from smolship.targets import Access, Local, Ssh\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job is born deaf to it
         f"with {made} as place:\n"
         "    place.run([sys.executable, '-c', sys.argv[1]], on_line=lambda line: print(line, flush=True))"
     )
