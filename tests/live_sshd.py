@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncssh
 from debian_packages import unpacked
+from ports import free_port
 from unavailable import Unavailable
 
 PACKAGES = ("openssh-server", "openssh-client", "libwrap0")
@@ -123,13 +124,6 @@ class Sshd:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise Unavailable(f"sshd did not start: {self._log.read_text()[-500:]}") from error
                 time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _prepare_privilege_separation() -> None:

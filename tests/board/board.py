@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
+from ports import HOST, free_port
 from unavailable import Unavailable, run
 
 from board.processors import PI_5, Processor
 from board.tree import USER, Tree
 
-HOST = "127.0.0.1"
 START = Path(__file__).with_name("start.sh")
 PATIENCE = 60.0
 """seconds for sshd to answer, on a machine that is busy with other things"""
@@ -120,8 +120,7 @@ def _write_files(folder: Path, processor: Processor, proc: Mapping[str, str]) ->
     host_key, key = folder / "ssh" / "host_key", folder / "user_key"
     for path in (host_key, key):
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path])
-    with closing(socket.create_server((HOST, 0))) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     board = Board(HOST, port, USER, key, folder / "known_hosts", folder / "ssh_config", folder / "sshd.log")
     (folder / "ssh" / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
     (folder / "ssh" / "sshd_config").write_text(SSHD.format(host=HOST, port=port, processor=processor.qemu))

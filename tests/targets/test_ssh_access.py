@@ -11,7 +11,8 @@ from socket import create_server
 import asyncssh
 import pytest
 from families import ignore
-from live_sshd import Keys, Programs, Sshd, free_port
+from live_sshd import Keys, Programs, Sshd
+from ports import free_port
 from tcp_proxy import TcpProxy
 
 from smolship.errors import InputError, RuntimeFailure
