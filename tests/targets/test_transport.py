@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from families import FAMILY, assert_gone, ignore, python
-from live_sshd import Sshd
 
 from smolship.errors import InputError
 from smolship.targets import Ssh, Transport, transport
@@ -101,12 +100,12 @@ def test_what_a_command_leaves_behind_ends_with_it(place: Transport, tmp_path: P
     assert_gone(tmp_path)
 
 
-def test_control_c_ends_the_command_and_its_children(place: Transport, tmp_path: Path, sshd: Sshd) -> None:
+def test_control_c_ends_the_command_and_its_children(place: Transport, tmp_path: Path) -> None:
     """A real SIGINT to a process that runs a command, as the terminal sends it."""
     made = "contextlib.nullcontext(Local(Path('.')))"
     if isinstance(place, Ssh):
         access = f"Access(Path({str(place.access.config)!r}), Path({str(place.access.known_hosts)!r}))"
-        made = f"Ssh('127.0.0.1:{sshd.port}', {str(tmp_path)!r}, access={access})"
+        made = f"Ssh({str(place.destination)!r}, {str(tmp_path)!r}, access={access})"
     program = (
         "import contextlib, signal, sys; from pathlib import Path; from smolship.targets import Access, Local, Ssh\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job is born deaf to it
