@@ -2,10 +2,10 @@
 SMOLSHIP := .venv/bin/smolship
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test quick lint format reference quantisation bench clean
+.PHONY: help install demo test quick test-board lint format reference quantisation bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with smolship and everything it needs
 
@@ -22,6 +22,9 @@ test: install ## lint, types, every test (what CI runs)
 
 quick: install ## the tests that take under two minutes
 	.venv/bin/python -m pytest -m "not real and not device"
+
+test-board: install ## tests on an emulated computer with a real arm64 kernel: memory that runs out
+	.venv/bin/python -m pytest -m machine
 
 lint: install ## lint, formatting, types
 	scripts/lint.sh

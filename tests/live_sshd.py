@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
-from debian_packages import unpacked
+from board import packages
 from ports import free_port
 from unavailable import Unavailable
 
@@ -33,13 +33,13 @@ class Programs:
     environment: Mapping[str, str]
 
 
-def find_programs(cache: Path) -> Programs:
-    """OpenSSH of this machine, or of Debian's packages unpacked under `cache`; `Unavailable` without either."""
+def find_programs() -> Programs:
+    """OpenSSH of this machine, or of Debian's packages; `Unavailable` without either."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
     sshd, agent = shutil.which("sshd", path=path), shutil.which("ssh-agent", path=path)
     if sshd and agent:
         return Programs(Path(sshd), Path(agent), None, dict(os.environ))
-    root = unpacked(PACKAGES, cache)
+    root = packages.programs(PACKAGES)
     libraries = [*map(str, root.glob("usr/lib/*-linux-gnu*")), *map(str, root.glob("lib/*-linux-gnu*"))]
     session = root / "usr" / "lib" / "openssh" / "sshd-session"
     return Programs(

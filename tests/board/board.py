@@ -25,7 +25,7 @@ UNSHARE = 'echo unshared; read -r && exec unshare --mount --pid --fork --kill-ch
 
 SSHD = """\
 HostKey /etc/ssh/host_key
-ListenAddress {host}:{port}
+ListenAddress {address}
 AuthorizedKeysFile /etc/ssh/authorized_keys
 AuthenticationMethods publickey
 PermitRootLogin no
@@ -33,7 +33,6 @@ UsePAM no
 PidFile none
 MaxStartups 100
 Subsystem sftp /usr/lib/openssh/sftp-server
-SetEnv QEMU_CPU={processor}
 """
 SSH = """\
 Host board
@@ -94,7 +93,10 @@ def open_board(
     `room` is what pi's home and /tmp hold, as tmpfs writes it; `proc` are texts of files of /proc, by name, for what
     the emulator cannot show. `Unavailable` if this machine has no such namespaces, `RuntimeError` if sshd is silent.
     """
-    board = _write_files(folder, processor, {"cpuinfo": processor.cpuinfo(os.cpu_count() or 1), **(proc or {})})
+    board = write_files(folder, more=f"SetEnv QEMU_CPU={processor.qemu}\n")
+    (folder / "proc").mkdir()
+    for name, text in {"cpuinfo": processor.cpuinfo(os.cpu_count() or 1), **(proc or {})}.items():
+        (folder / "proc" / name).write_text(text)
     command: list[str | Path] = ["unshare", "--user", "bash", "-c", UNSHARE, "bash", START]
     command += [tree.root, folder, tree.emulator, processor.qemu, room]
     pipe = subprocess.PIPE
@@ -111,19 +113,19 @@ def open_board(
             _end(process)
 
 
-def _write_files(folder: Path, processor: Processor, proc: Mapping[str, str]) -> Board:
-    """Keys made for this board and no other, and the configuration of both ends."""
-    for part in ("ssh", "proc"):
-        (folder / part).mkdir(parents=True)
-    for name, text in proc.items():
-        (folder / "proc" / name).write_text(text)
+def write_files(folder: Path, *, address: str | None = None, more: str = "") -> Board:
+    """Keys made for this board and no other, and the configuration of both ends.
+
+    sshd listens on `address`, or else where the board is to answer; `more` are further lines of its configuration.
+    """
+    (folder / "ssh").mkdir(parents=True)
     host_key, key = folder / "ssh" / "host_key", folder / "user_key"
     for path in (host_key, key):
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path])
     port = free_port()
     board = Board(HOST, port, USER, key, folder / "known_hosts", folder / "ssh_config", folder / "sshd.log")
     (folder / "ssh" / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
-    (folder / "ssh" / "sshd_config").write_text(SSHD.format(host=HOST, port=port, processor=processor.qemu))
+    (folder / "ssh" / "sshd_config").write_text(SSHD.format(address=address or f"{HOST}:{port}") + more)
     board.known_hosts.write_text(f"[{HOST}]:{port} {host_key.with_suffix('.pub').read_text()}")
     files = {"key": key, "known_hosts": board.known_hosts}
     board.ssh_config.write_text(SSH.format(host=HOST, port=port, user=USER, **files))
@@ -144,7 +146,7 @@ def _enter(process: subprocess.Popen[bytes], board: Board) -> None:
         else:
             if process.stdout.readline() == b"ready\n":
                 return
-    raise Unavailable(f"no namespaces for a board here (they take Linux 6.7 and root): {reason or _last_words(board)}")
+    raise Unavailable(f"no namespaces for a board here (they take Linux 6.7 and root): {reason or last_words(board)}")
 
 
 def _wait(process: subprocess.Popen[bytes], board: Board) -> None:
@@ -157,7 +159,7 @@ def _wait(process: subprocess.Popen[bytes], board: Board) -> None:
                     return
         except ConnectionError:
             sleep(0.02)
-    raise RuntimeError(f"the board's sshd did not answer within {PATIENCE:.0f} s: {_last_words(board)}")
+    raise RuntimeError(f"the board's sshd did not answer within {PATIENCE:.0f} s: {last_words(board)}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -170,5 +172,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _last_words(board: Board) -> str:
+def last_words(board: Board) -> str:
+    """The end of its log, as a reason."""
     return "; ".join(board.log.read_text(errors="replace").splitlines()[-3:]) or "no reason given"

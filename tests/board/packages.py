@@ -1,4 +1,4 @@
-"""Debian 12's packages for an architecture that need not be this machine's, chosen by apt's own resolver.
+"""Debian 12's packages, for an architecture that need not be this machine's, chosen by apt's own resolver.
 
 Nothing of this machine's apt or dpkg is altered: lists, archives and the (empty) status of what is installed lie in a
 folder given. Where packages come from is what this machine's own sources say.
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unavailable import Unavailable, run
+
+from board.cache import kept
 
 RELEASE = "bookworm"  # Debian 12, which Raspberry Pi OS was for Pi 4 and Pi 5 when its Python was 3.11
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -22,6 +24,13 @@ BOARD = (
 )  # fmt: skip
 """what a minimal board with Python has; what these depend on comes with them"""
 EMULATOR = "qemu-user-static"
+MACHINE_EMULATOR = "qemu-system-arm"
+KERNEL = (
+    "linux-image-cloud-arm64",
+    "tiny-initramfs",  # not used: what a kernel's package wants is an initramfs of some kind, and this is the smallest
+    "busybox-static",
+)
+"""what a machine of its own boots, with the tree"""
 
 CONFIGURATION = """\
 APT::Architecture "{architecture}";
@@ -41,8 +50,21 @@ Dir::Etc::sourceparts "/dev/null";
 """read after this machine's own, so that its proxies hold and the hooks of its packages do not"""
 
 
-def download(names: Sequence[str], architecture: str, folder: Path) -> list[Path]:
-    """Download the packages and all that they depend on into `folder`; their .deb files, sorted.
+def programs(names: Sequence[str]) -> Path:
+    """The folder with the files of these packages for this machine, as they would lie below `/`; it is kept.
+
+    What they depend on is not with them: it is this machine's own. `Unavailable` as `download` has it.
+    """
+
+    def make(root: Path, work: Path) -> None:
+        architecture = run(["dpkg", "--print-architecture"]).decode().strip()
+        unpack(download(names, architecture, work / architecture, alone=True), root)
+
+    return kept(names[0], [__file__], make)
+
+
+def download(names: Sequence[str], architecture: str, folder: Path, *, alone: bool = False) -> list[Path]:
+    """Download the packages, `alone` or with all that they depend on, into `folder`; their .deb files, sorted.
 
     `Unavailable` if apt is not here, knows no source of Debian 12, or cannot reach one.
     """
@@ -55,8 +77,20 @@ def download(names: Sequence[str], architecture: str, folder: Path) -> list[Path
     configuration.write_text(CONFIGURATION.format(architecture=architecture, folder=folder))
     apt = ("apt-get", "-qq", f"--config-file={configuration}")
     run([*apt, "update"])
-    run([*apt, "--yes", "--download-only", "install", *names])
-    return sorted((folder / "cache" / "archives").glob("*.deb"))
+    archives = folder / "cache" / "archives"
+    if alone:
+        run([*apt, "download", *names], folder=archives)
+    else:
+        run([*apt, "--yes", "--download-only", "install", *names])
+    return sorted(archives.glob("*.deb"))
+
+
+def unpack(archives: Sequence[Path], root: Path, *members: str) -> None:
+    """All files or those named, no package's scripts; what a package has in /bin goes through a link of that name."""
+    root.mkdir(parents=True, exist_ok=True)
+    for archive in archives:
+        contents = run(["dpkg-deb", "--fsys-tarfile", archive])
+        run(["tar", "--extract", "--keep-directory-symlink", "--directory", root, *members], contents)
 
 
 def _sources() -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from unavailable import NO_SKIP, Unavailable, skipped_if_unavailable
 
-from board.tree import CACHE_VARIABLE, Tree, board_tree
+from board.cache import CACHE_VARIABLE
+from board.tree import Tree, board_tree
 
 
 @pytest.mark.usefixtures("tree")

@@ -1,19 +1,15 @@
 """The board's root file system: unpacked from Debian's packages once, set up, and kept for the next run."""
 
-import hashlib
 import os
 import platform
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unavailable import Unavailable, run
 
 from board import packages
+from board.cache import kept
 
-CACHE_VARIABLE = "SMOLSHIP_TEST_CACHE"
-"""names the folder that trees are kept in, instead of ~/.cache/smolship-tests"""
 MERGED = ("bin", "lib", "sbin")  # links into /usr, which in Debian 12 an installer makes before anything is unpacked
 EMULATOR = "/usr/bin/qemu-aarch64-static"  # one of the many in its package
 USER = "pi"
@@ -33,51 +29,27 @@ class Tree:
 
 
 def board_tree() -> Tree:
-    """The tree of these packages and this set-up, from the cache or made now; `Unavailable` with the reason if not.
-
-    It is made beside its place and renamed into it: a folder of this name is whole, whoever else makes one meanwhile.
-    """
+    """The tree of these packages and this set-up, from the cache or made now; `Unavailable` with the reason if not."""
     if platform.machine() != "x86_64":
         raise Unavailable(f"the board is emulated on x86_64, and this machine is {platform.machine()}")
     if os.geteuid() != 0:
         raise Unavailable("the board's files belong to several users, which takes root to make: run the tests as root")
-    cache = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "smolship-tests")
-    place = cache / f"board-{_key()}"
-    if not place.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as folder:
-            made = Path(folder) / "board"
-            _make(made, Path(folder))
-            _settle(made, place)
+    place = kept("board", [packages.__file__, __file__], _make)
     return Tree(place / "root", place / packages.EMULATOR)
-
-
-def _key() -> str:
-    """Twelve digits that change with the packages asked for and with what is done to them."""
-    sources = (Path(packages.__file__), Path(__file__))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 def _make(place: Path, work: Path) -> None:
     """Download, unpack and set up; `work` holds what is not kept."""
     root = place / "root"
-    _unpack(packages.download([packages.EMULATOR], "amd64", work / "amd64"), work, f".{EMULATOR}")
+    packages.unpack(packages.download([packages.EMULATOR], "amd64", work / "amd64"), work, f".{EMULATOR}")
     archives = packages.download(packages.BOARD, "arm64", work / "arm64")
     for name in MERGED:
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
-    _unpack(archives, root)
+    packages.unpack(archives, root)
     (work / EMULATOR.lstrip("/")).rename(place / packages.EMULATOR)
     _set_up(root, place / packages.EMULATOR)
     (place / "packages.txt").write_text("".join(f"{archive.stem}\n" for archive in archives))
-
-
-def _unpack(archives: Sequence[Path], root: Path, *members: str) -> None:
-    """All files or those named, no package's scripts; what a package has in /bin goes through the link of that name."""
-    root.mkdir(parents=True, exist_ok=True)
-    for archive in archives:
-        contents = run(["dpkg-deb", "--fsys-tarfile", archive])
-        run(["tar", "--extract", "--keep-directory-symlink", "--directory", root, *members], contents)
 
 
 def _set_up(root: Path, emulator: Path) -> None:
@@ -96,11 +68,3 @@ def _write(path: Path, text: str) -> None:
     """A file that everybody on the board may read, whatever this process's umask is."""
     path.write_text(text)
     path.chmod(0o644)
-
-
-def _settle(made: Path, place: Path) -> None:
-    try:
-        made.rename(place)
-    except OSError:
-        if not place.is_dir():  # somebody else's tree of the same key is as good
-            raise

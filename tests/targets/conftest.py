@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from debian_packages import unpacked
+from board import packages
 from live_sshd import Keys, Programs, Sshd, find_programs, make_keys
 from tcp_proxy import TcpProxy
 from unavailable import skipped_if_unavailable
@@ -13,21 +13,20 @@ from smolship.progress import Progress, Silent
 from smolship.targets import Access, Local, Ssh, Transport
 
 Reach = Callable[..., Ssh]
-PACKAGES = "build/debian"
 
 
 @pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Programs:
+def programs() -> Programs:
     """OpenSSH's programs."""
     with skipped_if_unavailable():
-        return find_programs(pytestconfig.rootpath / PACKAGES)
+        return find_programs()
 
 
 @pytest.fixture(scope="session")
-def busybox(pytestconfig: pytest.Config) -> Path:
+def busybox() -> Path:
     """A BusyBox with every program in it."""
     with skipped_if_unavailable():
-        return next(unpacked(("busybox-static",), pytestconfig.rootpath / PACKAGES).glob("**/bin/busybox"))
+        return next(packages.programs(["busybox-static"]).glob("**/bin/busybox"))
 
 
 @pytest.fixture(scope="session")
