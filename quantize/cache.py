@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +13,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from smolship.artefact import write_atomically
+from smolship.cache import cache_folder
 
-CACHE_VARIABLE = "SMOLSHIP_CACHE"
 Arrays = Mapping[str, NDArray[Any]]
 _T = TypeVar("_T")
-
-
-def cache_folder() -> Path:
-    """`$SMOLSHIP_CACHE`, else `smolship` in the user's cache folder (XDG base directory specification)."""
-    if given := os.environ.get(CACHE_VARIABLE):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smolship"
 
 
 def place_of(kind: str, inputs: Mapping[str, object], suffix: str = ".npz") -> Path:

@@ -9,7 +9,7 @@ import torch
 
 from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.quantize import Calibrating, quantize
-from smolship.quantize.cache import cache_folder
+from smolship.cache import cache_folder
 from smolship.quantize.calibration import Calibration
 from smolship.quantize.distillation import distil
 from smolship.quantize.distillation.loss import divergence_at_head
