@@ -30,6 +30,9 @@ METRICS: dict[str, Metric] = {
         Metric("kl_p99", "99th percentile KL divergence", UNITS["nats"], "lower", "file"),
         Metric("kl_max", "maximum KL divergence", UNITS["nats"], "lower", "file"),
         Metric("perplexity_ratio", "perplexity ratio", UNITS["x"], "lower", "file"),
+        Metric("kl_topk", "KL divergence by the top tokens", UNITS["nats"], "lower", "device"),
+        Metric("kl_topk_host", "the same, from this host's run", UNITS["nats"], "lower", "device"),
+        Metric("top1_host", "top-1 agreement with this host's run", UNITS["%"], "higher", "device"),
         Metric("tokenizer", "tokenizer agreement", UNITS["%"], "higher", "file"),
         Metric("chat_template", "chat template agreement", UNITS["%"], "higher", "file"),
         Metric("answers", "expected answers", UNITS["%"], "higher", "file"),
@@ -43,6 +46,7 @@ METRICS: dict[str, Metric] = {
         Metric("prefill_64", "prefill of 64 tokens", UNITS["tok/s"], "higher", "device"),
         Metric("prefill_512", "prefill of 512 tokens", UNITS["tok/s"], "higher", "device"),
         Metric("decode", "decode", UNITS["tok/s"], "higher", "device"),
+        Metric("sustained", "decode without a pause", UNITS["tok/s"], "higher", "device"),
     )
 }
 

@@ -1,16 +1,15 @@
 """`Target`: a device profile with its budgets, read from a TOML file in which every number names its source."""
 
-import re
-import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from smolship.errors import InputError, unknown_name
 from smolship.targets.budget import Budget
+from smolship.targets.toml_file import parse_toml, read_toml
 from smolship.targets.units import parse_quantity
 
 
@@ -101,56 +100,14 @@ def load_target(name_or_path: str) -> Target:
     """
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
-        return parse_target(_read(path), path.name)
+        wanted = f"give an existing .toml file or one of {', '.join(target_names())}"
+        return parse_target(read_toml(path, "target file", wanted), path.name)
     if name_or_path not in target_names():
         raise unknown_name("target", name_or_path, target_names())
     entry = files("smolship.targets") / "profiles" / f"{name_or_path}.toml"
     return parse_target(entry.read_text(encoding="utf-8"), entry.name)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        known = ", ".join(target_names())
-        raise InputError(f"no target file {path}: give an existing .toml file or one of {known}") from error
-    except OSError as error:
-        raise InputError(f"target file {path} cannot be read ({error.strerror}): give a readable one") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"target file {path} is not UTF-8 text ({error}): save it as UTF-8, as TOML has to be"
-        ) from error
-
-
 def parse_target(text: str, file: str) -> Target:
     """A target from the text of a TOML file called `file`; see `load_target` for the errors."""
-    try:
-        return Target.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{file} is not TOML: {error}") from error
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")  # a misspelt key first of all
-        where = first["loc"]
-        key = "".join(f" {part + 1}" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-        wrong = {"extra_forbidden": "no such key", "missing": "this key is missing"}.get(first["type"])
-        message = wrong or first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{file}, line {line_of(text, where)}, {key}: {message}") from error
-
-
-def line_of(text: str, where: tuple[int | str, ...]) -> int:
-    """The line (from 1) on which a key stands that pydantic names, or the line of the table that should have it."""
-    lines = text.splitlines()
-    at = 0
-    for place, key in enumerate(where):
-        if isinstance(key, int):
-            continue
-        after = where[place + 1] if place + 1 < len(where) else 0
-        index = after if isinstance(after, int) else 0  # which of several tables of the same name
-        header = re.compile(rf"\s*\[+\s*{re.escape(key)}\s*\]+")
-        entry = re.compile(rf"\s*{re.escape(key)}\s*=")
-        end = next((i for i in range(at + 1, len(lines)) if lines[i].lstrip().startswith("[")), len(lines))
-        found = [i for i, line in enumerate(lines) if header.match(line)] if place == 0 else []
-        found = found or [i for i in range(at, end) if entry.match(lines[i])]
-        if found:
-            at = found[min(index, len(found) - 1)]  # a list's entries may share a line
-    return at + 1
+    return parse_toml(text, file, Target)

@@ -1,0 +1,68 @@
+"""How a device is doing: what would make its speeds untrustworthy."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smolship.targets.asking import ask, number
+from smolship.targets.transport import Transport
+
+_STATE = r"""
+say governor "$(one /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor)"
+say frequency "$(one /sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq)"
+say temperature "$(one /sys/class/thermal/thermal_zone0/temp)"
+say load "$(one /proc/loadavg)"
+say throttled "$(vcgencmd get_throttled 2>/dev/null)"
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    """How a device is doing at one moment; what it does not tell is `None`."""
+
+    governor: str | None
+    """of the first core's frequency"""
+    frequency: int | None
+    """of the first core, in Hz"""
+    temperature: float | None
+    """degrees Celsius"""
+    load: float | None
+    """average over the last minute"""
+    throttled: int | None
+    """a Raspberry Pi's own word (`vcgencmd get_throttled`): bits 0 to 3 are now, 16 to 19 since it was switched on"""
+
+
+def read_state(transport: Transport) -> State:
+    """Ask how a device is doing."""
+    told = ask(transport, _STATE)
+    frequency, temperature = number(told.get("frequency", "")), number(told.get("temperature", ""))
+    load = re.match(r"\d+\.\d+", told.get("load", ""))
+    throttled = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})", told.get("throttled", ""))
+    return State(
+        governor=told.get("governor") or None,
+        frequency=frequency * 1000 if frequency is not None else None,
+        temperature=temperature / 1000 if temperature is not None else None,
+        load=float(load[0]) if load else None,
+        throttled=int(throttled[1], 16) if throttled else None,
+    )
+
+
+def disturbances(before: State, after: State, cores: int) -> tuple[str, ...]:
+    """What makes the speeds of a run between two moments untrustworthy, in words; nothing if nothing was seen."""
+    found = []
+    if before.load is not None and before.load > max(1.0, cores / 2):
+        found.append(f"busy with other work: load {before.load:.1f} before the run")
+    if before.throttled is not None and after.throttled is not None:
+        now = (before.throttled | after.throttled) & 0xF
+        new = (after.throttled >> 16) & ~(before.throttled >> 16) & 0xF
+        found += [words for bit, words in _THROTTLED.items() if (now | new) >> bit & 1]
+    return tuple(found)
+
+
+_THROTTLED: Mapping[int, str] = {
+    0: "under-voltage: a weak power supply",
+    1: "the processor's frequency was capped",
+    2: "throttled by its firmware",
+    3: "slowed down at its soft temperature limit",
+}
+"""bits of `vcgencmd get_throttled` (Raspberry Pi documentation, OS, vcgencmd)"""
