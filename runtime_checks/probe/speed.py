@@ -1,4 +1,6 @@
-"""Speed: warm-up apart, then repeats of prefill, first token and greedy decode; every repeat's seconds are recorded."""
+"""Speed: warm-up apart, then repeats of prefill, first token and greedy decode; every repeat's seconds are recorded.
+Then, where a job asks for it, decoding without a pause: what is left of the speed when the processor is hot.
+"""
 
 from time import perf_counter
 from typing import Any
@@ -33,6 +35,33 @@ def measure(backend: Backend, records: Records, step: dict[str, Any]) -> None:
         records.emit(
             "speed", measure=measure_name, tokens=int(extent or first), seconds=values, warmup_seconds=warm.get(name)
         )
+
+
+def sustain(backend: Backend, records: Records, step: dict[str, Any]) -> None:
+    """Run a `sustained` step: decode for `seconds` after the prompt `tokens`, a rate for each `slice` seconds.
+
+    At `room` tokens, what the artefact's context holds, it begins again with the prompt, whose time counts as time
+    under load and in no rate.
+    """
+    prompt, room = list(step["tokens"]), int(step["room"])
+    rates = list[float]()
+    end = perf_counter() + float(step["seconds"])
+    count, spent = 0, 0.0
+    total, total_spent = 0, 0.0
+    past, token = 0, 0
+    while perf_counter() < end:
+        if past in (0, room):
+            past, token = len(prompt), int(backend.prefill(prompt).argmax())
+        start = perf_counter()
+        token = int(backend.decode(token).argmax())
+        spent += perf_counter() - start
+        past, count = past + 1, count + 1
+        if spent >= step["slice"]:
+            rates.append(count / spent)
+            total, total_spent = total + count, total_spent + spent
+            count, spent = 0, 0.0
+            records.progress("sustained", len(rates), int(step["seconds"] / step["slice"]))
+    records.emit("sustained", tokens=total + count, seconds=total_spent + spent, rates=rates)
 
 
 def _prefill(backend: Backend, tokens: list[int]) -> float:

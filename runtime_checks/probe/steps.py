@@ -5,7 +5,7 @@ from pathlib import Path
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
-from . import speed
+from . import likelihoods, speed
 from .backend import Backend
 from .records import Records
 
@@ -63,5 +63,12 @@ def _wait_for_reader(written: list[Path], keep: int, patience: float) -> None:
         sleep(0.01)
 
 
-STEPS: dict[str, Step] = {"speed": speed.measure, "generate": generate, "tokenize": tokenize, "windows": windows}
+STEPS: dict[str, Step] = {
+    "speed": speed.measure,
+    "sustained": speed.sustain,
+    "generate": generate,
+    "tokenize": tokenize,
+    "likelihoods": likelihoods.measure,
+    "windows": windows,
+}
 """by the name a job uses; a step `memory`, which ends the sampling, belongs to `__main__`"""
