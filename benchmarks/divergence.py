@@ -9,7 +9,6 @@ the same artefact on the same text are replaced in the file, and the others stay
 
 import argparse
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +16,13 @@ from typing import Any
 
 from smolship.artefact import Artefact, write_atomically
 from smolship.checkpoint import Checkpoint
-from smolship.errors import InputError, RuntimeFailure, SmolshipError
+from smolship.errors import InputError, SmolshipError
 from smolship.progress import Progress
-from smolship.runtime_checks.collect import Collector
-from smolship.runtime_checks.job import job_for, questions_for
+from smolship.runtime_checks.check_artefact import Settings
+from smolship.runtime_checks.job import logits_step
 from smolship.runtime_checks.measurements import Fidelity
-from smolship.runtime_checks.run_probe import run_probe, stage
+from smolship.runtime_checks.take_steps import take_steps
 from smolship.runtime_checks.windows import COUNT, LENGTH, ReferenceWindows, reference_windows, windows
-from smolship.targets import Local
 from smolship.terminal import showing_progress
 from smolship.workflows.check import open_source
 
@@ -36,29 +34,11 @@ def measure(
     artefact: Artefact, checkpoint: Checkpoint, reference: ReferenceWindows, threads: int, progress: Progress
 ) -> Fidelity:
     """The fidelity of one artefact; `RuntimeFailure` says how its runtime failed."""
-    asked, manifest = questions_for(checkpoint.tokenizer), artefact.manifest
-    job = job_for(
-        format_name=manifest.format,
-        context=manifest.context,
-        threads=threads,
-        repeats=1,
-        asked=asked,
-        windows=reference.windows,
-        tokenizer=checkpoint.tokenizer,
-    )
-    job["steps"] = [step for step in job["steps"] if step["step"] == "windows"]
-    with (
-        tempfile.TemporaryDirectory(prefix="smolship-divergence-") as folder,
-        progress.task(artefact.folder.name, len(reference.windows.tokens)) as advance,
-    ):
-        there = Local(Path(folder))
-        stage(there, artefact.folder, job)
-        collector = Collector(asked, checkpoint.tokenizer, reference, there, None, advance)
-        ended = run_probe(there, collector, timeout=TIMEOUT)
-    failure = collector.failure or ended
-    if failure:
-        raise RuntimeFailure(f"{artefact.folder.name}: {failure.message}")
-    fidelity: Fidelity = collector.fields["fidelity"]
+    title = f"Measuring {artefact.folder.name}"
+    with progress.task(title, len(reference.windows.tokens)) as advance:
+        settings = Settings(threads, timeout=TIMEOUT)
+        taken = take_steps(artefact, checkpoint, reference, [logits_step(reference.windows)], settings, advance)
+    fidelity: Fidelity = taken.fields["fidelity"]
     return fidelity
 
 

@@ -13,9 +13,9 @@ from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.collect import Collector
-from smolship.runtime_checks.job import job_for, questions_for
+from smolship.runtime_checks.job import job_of, questions_for, steps_for
 from smolship.runtime_checks.measurements import Measurements, Subject
-from smolship.runtime_checks.run_probe import run_probe, stage
+from smolship.runtime_checks.run_probe import JOB_FILE, run_probe, stage
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Local, Transport
@@ -66,15 +66,14 @@ def check_artefact(
     if transport is None:
         runtime_for(manifest.format).require()
     asked = questions_for(tokenizer)
-    job = job_for(
-        format_name=manifest.format,
+    steps = steps_for(
         context=manifest.context,
-        threads=settings.threads,
         repeats=settings.repeats,
         asked=asked,
         windows=reference.windows,
         tokenizer=tokenizer,
     )
+    job = job_of(steps, format_name=manifest.format, context=manifest.context, threads=settings.threads)
     subject = subject_of(artefact)
     timeout = settings.seconds_for(subject.parameters)
     title = f"Checking {manifest.recipe} {manifest.format}"
@@ -83,8 +82,8 @@ def check_artefact(
         progress.task(title, settings.repeats + len(reference.windows.tokens)) as advance,
     ):
         stage(there, artefact.folder, job)
-        collector = Collector(asked, tokenizer, reference, there, _shipped_template(artefact.folder), advance)
-        ended = run_probe(there, collector, timeout=timeout, python=settings.python)
+        collector = Collector(asked, tokenizer, reference, there, shipped_template(artefact.folder), advance)
+        ended = run_probe(there, collector, timeout=timeout, command=[settings.python, "-m", "probe", JOB_FILE])
     failure = collector.failure or ended
     return Measurements(subject=subject, reference=reference.described, failure=failure, **collector.fields)
 
@@ -110,7 +109,7 @@ def subject_of(artefact: Artefact) -> Subject:
     )
 
 
-def _shipped_template(folder: Path) -> str | None:
+def shipped_template(folder: Path) -> str | None:
     """The chat template in the artefact's tokenizer files, for runtimes that keep none in the model file."""
     path = folder / "tokenizer_config.json"
     if not path.is_file():

@@ -14,7 +14,17 @@ from smolship.errors import RuntimeFailure
 from smolship.progress import Advance
 from smolship.runtime_checks.fidelity import Accumulator
 from smolship.runtime_checks.job import Asked
-from smolship.runtime_checks.measurements import Agreement, Answer, Failure, Host, PeakMemory, Resident, Speed
+from smolship.runtime_checks.likelihoods import K, Likelihoods, likelihoods_from
+from smolship.runtime_checks.measurements import (
+    Agreement,
+    Answer,
+    Failure,
+    Host,
+    PeakMemory,
+    Resident,
+    Speed,
+    Sustained,
+)
 from smolship.runtime_checks.run_probe import Record
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Transport
@@ -42,6 +52,8 @@ class Collector:
         """`template`: the chat template in the artefact's own tokenizer files; a runtime may read another."""
         self.fields: dict[str, Any] = {"prefill": {}, "answers": (), "text": reference.windows.text}
         self.failure: Failure | None = None
+        self.told: list[Likelihoods] = []
+        """of every window, where the job asked for likelihoods"""
         self._asked, self._tokenizer, self._reference = asked, tokenizer, reference
         self._transport, self._template, self._advance = transport, template, advance
         self._fidelity = Accumulator()
@@ -82,12 +94,13 @@ class Collector:
 
     def generated(self, record: Record) -> None:
         question = {question.name: question for question in self._asked.questions}[record["name"]]
+        text = self._tokenizer.decode(record["tokens"]) if record["text"] is None else record["text"]
         answer = Answer(
             name=question.name,
             prompt=question.shown,
             expected=question.expected,
-            text=record["text"],
-            right=question.is_answered_by(record["text"]),
+            text=text,
+            right=question.is_answered_by(text),
             stopped=record["stopped"],
             should_stop=question.ends,
         )
@@ -133,6 +146,21 @@ class Collector:
         if self.failure is None and index + 1 == len(self._reference.windows.tokens):
             self.fields["fidelity"] = self._fidelity.result()
 
+    def likelihoods(self, record: Record) -> None:
+        """One window's distributions in few numbers; the caller knows what to hold them against."""
+        if record["window"] != len(self.told):
+            raise ValueError(f"window {record['window']} where {len(self.told)} was to come")
+        window = self._reference.windows.tokens[record["window"]]
+        self.told.append(likelihoods_from(record, len(window), K))
+        self._advance(1)
+
+    def sustained(self, record: Record) -> None:
+        self.fields["sustained"] = Sustained(**record)
+
+    def unsupported(self, record: Record) -> None:
+        """A step that this runtime cannot take there: said, and not measured."""
+        self.fields.setdefault("unsupported", {})[record["step"]] = record["reason"]
+
     def progress(self, record: Record) -> None:
         if record["step"] == "speed":
             self._advance(1)
@@ -169,6 +197,9 @@ _TAKERS: dict[str, Callable[[Collector, Record], None]] = {
     "generated": Collector.generated,
     "tokenized": Collector.tokenized,
     "logits": Collector.logits,
+    "likelihoods": Collector.likelihoods,
+    "sustained": Collector.sustained,
+    "unsupported": Collector.unsupported,
     "progress": Collector.progress,
     "step": Collector.step,
     "done": Collector.done,

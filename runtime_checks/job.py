@@ -4,19 +4,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smolship.checkpoint import Tokenizer
 from smolship.errors import InputError
 from smolship.runtime_checks.prompts import TEXTS, Conversation, Question, conversations, questions
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.windows import Windows
 
-PREFILL = (64, 512)
-FIRST = 64
-DECODE = 128
+Step = dict[str, Any]
 LONGEST_ANSWER = 48
 FILES_AT_ONCE = 2
 PATIENCE = 120.0
 """seconds the probe waits for its logits to be taken away"""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How much a job asks besides fidelity."""
+
+    prefill: tuple[int, ...] = (64, 512)
+    """prompts' lengths"""
+    first: int = 64
+    """tokens of the prompt whose first answering token is timed, and after which tokens are decoded"""
+    decode: int = 128
+    sustained: float = 0.0
+    """seconds of decoding without a pause"""
+    questions: int | None = None
+    """how many of the prompts with a known answer; all of them, if `None`"""
+
+
+FULL = Workload()
+"""what `check` asks of this host"""
+ON_DEVICE = Workload(sustained=60.0)
+BRIEF = Workload(prefill=(16,), first=16, decode=8, questions=1)
+"""for a device that is very slow, an emulated one above all"""
+SLICE = 5.0
+"""seconds of one rate of the sustained run"""
 
 
 @dataclass(frozen=True)
@@ -31,53 +56,90 @@ class Asked:
     rendered_ids: tuple[tuple[int, ...], ...]
 
 
-def questions_for(tokenizer: Tokenizer) -> Asked:
-    """Everything of `prompts` as this checkpoint's own tokenizer spells it."""
+def questions_for(tokenizer: Tokenizer, count: int | None = None) -> Asked:
+    """Everything of `prompts`, of the questions the first `count`, as this checkpoint's own tokenizer spells it."""
     chats = conversations() if tokenizer.chat_template is not None else ()
     rendered = tuple(tokenizer.render_chat(chat.messages) for chat in chats)
-    return Asked(questions(tokenizer), TEXTS, _ids(tokenizer, TEXTS), chats, rendered, _ids(tokenizer, rendered))
+    return Asked(
+        questions(tokenizer)[:count], TEXTS, _ids(tokenizer, TEXTS), chats, rendered, _ids(tokenizer, rendered)
+    )
 
 
-def job_for(
-    *, format_name: str, context: int, threads: int, repeats: int, asked: Asked, windows: Windows, tokenizer: Tokenizer
-) -> dict[str, Any]:
-    """The whole job: speed and memory first, before anything else can raise the peak; then answers, tokens, logits.
+def steps_for(
+    *,
+    context: int,
+    repeats: int,
+    asked: Asked,
+    windows: Windows,
+    tokenizer: Tokenizer,
+    workload: Workload = FULL,
+    fidelity: Step | None = None,
+) -> list[Step]:
+    """All steps of a check: speed and memory first, before anything else raises the peak; then answers, tokens, logits.
 
+    `fidelity` is the step that tells of logits: by default every position's, as files for whoever takes them away.
     `InputError` if the artefact's context cannot hold a window of the text.
     """
     if windows.text.length > context:
         raise InputError(
             f"windows of {windows.text.length} tokens do not fit an artefact made for {context}: take shorter windows"
         )
-    tokens = [token for window in windows.tokens for token in window][: max(PREFILL)]
-    lengths = [length for length in PREFILL if length <= min(context, len(tokens))]
-    first = min(FIRST, len(tokens), context // 2)
-    decode = min(DECODE, context - first - 1)
-    speed = {"tokens": tokens, "prefill": lengths, "first": first, "decode": decode, "repeats": repeats}
-    end = tokenizer.roles["eos_token"]
-    stop = tokenizer.encode(end)
+    stop = tokenizer.encode(tokenizer.roles["eos_token"])
+    return [
+        *_speed(workload, windows, context, repeats),
+        *(_generate(question, tokenizer, stop, context) for question in asked.questions),
+        {"step": "tokenize", "name": "texts", "texts": list(asked.texts)},
+        {"step": "tokenize", "name": "chats", "texts": list(asked.rendered)},
+        fidelity or logits_step(windows),
+    ]
+
+
+def job_of(steps: Sequence[Step], *, format_name: str, context: int, threads: int) -> dict[str, Any]:
+    """A job of these steps on the runtime of a format."""
     return {
         "backend": runtime_for(format_name).backend,
         "context": context,
         "threads": threads,
         "watch_stdin": True,
-        "steps": [
-            {"step": "speed", **speed},
-            {"step": "memory"},
-            *(_generate(question, tokenizer, stop, context) for question in asked.questions),
-            {"step": "tokenize", "name": "texts", "texts": list(asked.texts)},
-            {"step": "tokenize", "name": "chats", "texts": list(asked.rendered)},
-            {
-                "step": "windows",
-                "windows": [list(window) for window in windows.tokens],
-                "keep": FILES_AT_ONCE,
-                "patience": PATIENCE,
-            },
-        ],
+        "steps": list(steps),
     }
 
 
-def _generate(question: Question, tokenizer: Tokenizer, stop: list[int], context: int) -> dict[str, Any]:
+def logits_step(windows: Windows) -> Step:
+    """Every logit of the windows."""
+    return {
+        "step": "windows",
+        "windows": [list(window) for window in windows.tokens],
+        "keep": FILES_AT_ONCE,
+        "patience": PATIENCE,
+    }
+
+
+def likelihoods_step(windows: Windows, ids: Sequence[NDArray[np.int64]]) -> Step:
+    """The probabilities of chosen tokens, int64 [n, k] for each of the windows, and of all others as one."""
+    return {
+        "step": "likelihoods",
+        "windows": [list(window) for window in windows.tokens],
+        "ids": [each.tolist() for each in ids],
+    }
+
+
+def _speed(workload: Workload, windows: Windows, context: int, repeats: int) -> list[Step]:
+    """The steps that time, and the one that ends the watching of memory."""
+    tokens = [token for window in windows.tokens for token in window][: max(workload.prefill)]
+    lengths = [length for length in workload.prefill if length <= min(context, len(tokens))]
+    first = min(workload.first, len(tokens), context // 2)
+    decode = min(workload.decode, context - first - 1)
+    speed = {"tokens": tokens, "prefill": lengths, "first": first, "decode": decode, "repeats": repeats}
+    steps: list[Step] = [{"step": "speed", **speed}, {"step": "memory"}]
+    if workload.sustained:
+        prompt = tokens[:first]
+        sustained = {"seconds": workload.sustained, "slice": SLICE, "tokens": prompt, "room": context}
+        steps.append({"step": "sustained", **sustained})
+    return steps
+
+
+def _generate(question: Question, tokenizer: Tokenizer, stop: list[int], context: int) -> Step:
     tokens = tokenizer.encode(question.prompt)
     room = min(LONGEST_ANSWER, context - len(tokens) - 1)
     return {"step": "generate", "name": question.name, "tokens": tokens, "max_new": max(room, 1), "stop": stop}

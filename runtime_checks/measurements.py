@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from smolship.artefact import MEASUREMENTS_FILE, write_atomically
 from smolship.errors import InputError
+from smolship.targets import Facts, State
+
+REFUSED = "refused"
+"""the stage of an artefact that was never started on a device, because it cannot run there"""
 
 
 class _Record(BaseModel):
@@ -110,6 +114,46 @@ class Speed(_Record):
         return self.tokens / max(self.seconds), self.tokens / min(self.seconds)
 
 
+class Sustained(_Record):
+    """Decoding without a pause, as long as it was asked for."""
+
+    tokens: int
+    seconds: float
+    """of decoding; the prompt's time apart"""
+    rates: tuple[float, ...] = ()
+    """tokens a second in one slice after the other"""
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second over all of it."""
+        return self.tokens / self.seconds
+
+
+class TopK(_Record):
+    """Two runs compared by the k tokens that the reference finds most likely, all others as one."""
+
+    positions: int
+    k: int
+    kl_mean: float
+    """nats: `kl_topk`, a lower bound of the KL divergence"""
+    kl_max: float
+    top1: float
+    """share of positions whose most likely token, of all, is the same"""
+
+
+class OnDevice(_Record):
+    """The device that was measured, and how it was doing."""
+
+    destination: str
+    """as it was reached"""
+    facts: Facts
+    before: State
+    after: State | None = None
+    """`None` if it could not be asked any more"""
+    disturbances: tuple[str, ...] = ()
+    """why its speeds are not to be trusted"""
+
+
 class Fidelity(_Record):
     """How far the file's next-token distributions are from the reference's."""
 
@@ -166,7 +210,7 @@ class Failure(_Record):
     """How the probe ended, if not well: a result like any other."""
 
     stage: str
-    """what was under way: `imports`, `load` or a step"""
+    """what was under way: `imports`, `load` or a step; `REFUSED` if nothing was begun"""
     message: str
     signal: str | None = None
     errors: str = ""
@@ -195,6 +239,19 @@ class Measurements(_Record):
     answers: tuple[Answer, ...] = ()
     text: TextUsed | None = None
     fidelity: Fidelity | None = None
+    sustained: Sustained | None = None
+    device: OnDevice | None = None
+    """where it was measured, if not on this host"""
+    topk: TopK | None = None
+    """the reference against this run"""
+    host_topk: TopK | None = None
+    """the reference against this host's run of the same file, taken the same way"""
+    from_host: TopK | None = None
+    """this host's run against this run"""
+    host_fidelity: Fidelity | None = None
+    """what `smolship check` measured of the same file on this host"""
+    unsupported: dict[str, str] = Field(default_factory=dict)
+    """steps that the runtime there cannot take, and why"""
     failure: Failure | None = None
 
     def write(self, folder: Path) -> None:

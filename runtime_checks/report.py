@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from smolship import __version__
 from smolship.artefact import write_atomically
 from smolship.runtime_checks.chart import Point, scatter
-from smolship.runtime_checks.measurements import Measurements, Speed
+from smolship.runtime_checks.measurements import REFUSED, Measurements, Speed
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.verdicts import Verdict, judge, values
 from smolship.targets import METRICS, Target
@@ -40,10 +40,10 @@ class Checked(BaseModel):
     verdicts: tuple[Verdict, ...]
 
     @property
-    def outcome(self) -> Literal["pass", "fail", "failed to run"]:
-        """Whether every budget that could be judged here is kept."""
-        if self.measurements.failure is not None:
-            return "failed to run"
+    def outcome(self) -> Literal["pass", "fail", "failed to run", "refused"]:
+        """Whether every budget that could be judged is kept."""
+        if failure := self.measurements.failure:
+            return "refused" if failure.stage == REFUSED else "failed to run"
         return "fail" if any(verdict.outcome == "fail" for verdict in self.verdicts) else "pass"
 
 
@@ -67,6 +67,8 @@ class Report(BaseModel):
     target: str
     target_title: str
     target_measured_here: bool
+    device: str = ""
+    """the name of the device that was measured, if that was not this host"""
     checked: tuple[Checked, ...]
     identical: tuple[str, ...] = ()
     """what was proved of the integers in the files, a sentence each"""
@@ -79,11 +81,15 @@ class Report(BaseModel):
         return all(each.outcome == "pass" for each in self.checked)
 
 
-def report_of(measurements: Sequence[Measurements], target: Target) -> Report:
-    """Judge what was measured of several artefacts against one target."""
+def report_of(measurements: Sequence[Measurements], target: Target, device: str = "") -> Report:
+    """Judge what was measured of several artefacts, on this host or on a device of that name, against one target."""
     checked = tuple(Checked(measurements=each, verdicts=judge(each, target)) for each in measurements)
     return Report(
-        target=target.name, target_title=target.title, target_measured_here=target.measured_here, checked=checked
+        target=target.name,
+        target_title=target.title,
+        target_measured_here=target.measured_here,
+        device=device,
+        checked=checked,
     )
 
 
@@ -133,6 +139,8 @@ def _view(report: Report) -> dict[str, Any]:
         "rows": rows,
         "columns": [(heading, METRICS[metric].unit.name) for metric, heading in COLUMNS],
         "counts": counts(report),
+        "where": where(report),
+        "disturbed": disturbances(report),
         "setting": _setting(report),
         "flattered": sorted({each.measurements.subject.name for each in report.checked if _flattered(each)}),
         "stored_as": ", ".join(sorted({each.measurements.subject.stored_as for each in report.checked})),
@@ -186,6 +194,12 @@ def _figures(measurements: Measurements, found: dict[str, float | None]) -> list
     lines = [(name, speed_with_spread(speed)) for name, speed in speeds.items()]
     told = {"prefill_64", "prefill_512", "decode"}
     lines += [(METRICS[name].title, figure(name, found[name])) for name in METRICS if name not in told]
+    lines += _compared(measurements)
+    if measurements.sustained and measurements.sustained.rates:
+        rates = measurements.sustained.rates
+        lines.append(
+            ("decode, first and last slice of a run without a pause", f"{rates[0]:,.1f} and {rates[-1]:,.1f} tok/s")
+        )
     if measurements.first_token and measurements.first_token.warmup_seconds is not None:
         lines.append(("the very first token after loading", f"{measurements.first_token.warmup_seconds:.3f} s"))
     if measurements.after_imports:
@@ -193,6 +207,20 @@ def _figures(measurements: Measurements, found: dict[str, float | None]) -> list
     if measurements.after_load:
         lines.append(("memory after loading", figure("peak_memory", measurements.after_load.rss)))
     return lines
+
+
+def _compared(measurements: Measurements) -> list[tuple[str, str]]:
+    """The comparisons by the most likely tokens: kl_topk and top-1 agreement of each."""
+    pairs = (
+        ("this run against the reference", measurements.topk),
+        ("this host's run against the reference", measurements.host_topk),
+        ("this run against this host's", measurements.from_host),
+    )
+    return [
+        (f"kl_topk, {title}", f"{found.kl_mean:.3g} nats, top-1 {found.top1:.1%} ({found.positions:,} positions)")
+        for title, found in pairs
+        if found
+    ]
 
 
 def _setting(report: Report) -> list[tuple[str, str]]:
@@ -212,16 +240,44 @@ def _setting(report: Report) -> list[tuple[str, str]]:
         ("Runtimes", ", ".join(f"{name} {version}" for name, version in sorted(runtimes.items()))),
         ("Context", f"{first.subject.context:,} tokens"),
     ]
+    lines += _doing(report)
     if text:
         tokens = text.windows * text.length
         lines.insert(3, ("Text", f"{text.name}: {tokens:,} tokens in {text.windows} windows of {text.length}"))
     return lines
 
 
+def _doing(report: Report) -> list[tuple[str, str]]:
+    """How the device was doing, from before the first artefact to after the last."""
+    devices = [each.measurements.device for each in report.checked if each.measurements.device]
+    if not devices:
+        return []
+    facts, first, last = devices[0].facts, devices[0].before, devices[-1].after or devices[-1].before
+    lines = [("Device", f"{report.device}: {facts.model}, {facts.kernel}, {facts.libc}")]
+    if first.governor:
+        lines.append(("Governor", first.governor))
+    if first.temperature is not None and last.temperature is not None:
+        lines.append(("Temperature", f"{first.temperature:.1f} °C before, {last.temperature:.1f} °C after"))
+    if last.throttled is not None:
+        lines.append(("Throttling", "none" if not last.throttled else f"{last.throttled:#x} (vcgencmd get_throttled)"))
+    return lines
+
+
 def counts(report: Report) -> dict[str, int]:
     """How many verdicts there are of each kind."""
     outcomes = [verdict.outcome for each in report.checked for verdict in each.verdicts]
-    return {name: outcomes.count(name) for name in ("pass", "fail", "not measured here")}
+    return {name: outcomes.count(name) for name in ("pass", "fail", "not measured")}
+
+
+def where(report: Report) -> str:
+    """Where the figures come from, in words."""
+    return "on the device" if report.device else "on this host"
+
+
+def disturbances(report: Report) -> list[str]:
+    """What made a run on the device untrustworthy, each thing once."""
+    devices = [each.measurements.device for each in report.checked if each.measurements.device]
+    return list(dict.fromkeys(words for device in devices for words in device.disturbances))
 
 
 def _flattered(checked: Checked) -> bool:

@@ -1,9 +1,8 @@
 """Run the probe through a `Transport`: stage its files, send the job, hand on every record, and name how it ended."""
 
 import json
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,21 +33,24 @@ def stage(transport: Transport, artefact: Path, job: Mapping[str, Any]) -> None:
         transport.put(source, f"probe/{source.name}")
     for source in sorted(path for path in artefact.rglob("*") if path.is_file()):
         transport.put(source, f"{ARTEFACT}/{source.relative_to(artefact).as_posix()}")
+    put_job(transport, JOB_FILE, ARTEFACT, job)
+
+
+def put_job(transport: Transport, destination: str, artefact: str, job: Mapping[str, Any]) -> None:
+    """Put a job for the artefact in that folder there."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / JOB_FILE
-        path.write_text(json.dumps({"protocol": PROTOCOL, "artefact": ARTEFACT, **job}), encoding="utf-8")
-        transport.put(path, JOB_FILE)
+        path.write_text(json.dumps({"protocol": PROTOCOL, "artefact": artefact, **job}), encoding="utf-8")
+        transport.put(path, destination)
 
 
-def run_probe(
-    transport: Transport, on_record: OnRecord, *, timeout: float, python: str = sys.executable
-) -> Failure | None:
-    """Run the staged probe and give each record to `on_record` as it comes; how it failed, or `None`.
+def run_probe(transport: Transport, on_record: OnRecord, *, timeout: float, command: Sequence[str]) -> Failure | None:
+    """Run a probe whose job is there, and give each record to `on_record` as it comes; how it failed, or `None`.
 
     `RuntimeFailure` if what it prints is not the protocol; any exception in `on_record` ends the probe and travels on.
     """
     listener = _Listener(on_record)
-    end = transport.run([python, "-m", "probe", JOB_FILE], on_line=listener, timeout=timeout)
+    end = transport.run(command, on_line=listener, timeout=timeout)
     return _failure(end, listener, timeout)
 
 

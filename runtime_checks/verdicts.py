@@ -5,17 +5,23 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from smolship.runtime_checks.measurements import Agreement, Measurements
+from smolship.runtime_checks.measurements import Agreement, Fidelity, Measurements
 from smolship.targets import METRICS, Budget, Target
 from smolship.targets.units import show
 
-Outcome = Literal["pass", "fail", "not measured here"]
+Outcome = Literal["pass", "fail", "not measured"]
+Measured = Literal["on this host", "on the device", ""]
 
 ALWAYS: tuple[Budget, ...] = (
     Budget(metric="tokenizer", limit=">= 100 %", source="another tokenizer is another model"),
     Budget(metric="chat_template", limit=">= 100 %", source="another template is another prompt"),
 )
 """what every artefact must keep on every target"""
+ON_DEVICE: tuple[Budget, ...] = (
+    Budget(metric="top1_host", limit=">= 99 %", source="the same file computes the same: only near ties may differ"),
+    Budget(metric="kl_topk_host", limit="<= 0.002 nats", source="the same file computes the same: roundings apart"),
+)
+"""what a run on a device must keep besides: its kernels compute what this host's do"""
 
 
 class Verdict(BaseModel):
@@ -31,6 +37,8 @@ class Verdict(BaseModel):
     shown: str
     """the value with its unit, or why there is none"""
     outcome: Outcome
+    measured: Measured = ""
+    """where the value was measured; nothing if it was not"""
     source: str
     """where the limit comes from"""
 
@@ -38,14 +46,15 @@ class Verdict(BaseModel):
 def judge(measurements: Measurements, target: Target) -> tuple[Verdict, ...]:
     """A verdict for every budget that `target` has for this artefact.
 
-    Speed and memory of a target other than `host` are not measured here, whatever this machine showed.
+    Speed and memory of a device are judged where they were measured on it, never by what this machine showed.
     """
     subject = measurements.subject
     budgets = target.budgets_for(
         format=subject.format, recipe=subject.recipe, parameters=subject.parameters, context=subject.context
     )
     named = {budget.metric for budget in budgets}
-    required = [budget for budget in ALWAYS if budget.metric not in named]
+    always = (*ALWAYS, *ON_DEVICE) if measurements.device else ALWAYS
+    required = [budget for budget in always if budget.metric not in named]
     return tuple(
         _verdict(budget, measurements, target) for budget in (*required, *budgets) if _concerns(budget, measurements)
     )
@@ -64,11 +73,13 @@ def _concerns(budget: Budget, measurements: Measurements) -> bool:
 def _verdict(budget: Budget, measurements: Measurements, target: Target) -> Verdict:
     value = _READERS[budget.metric](measurements)
     outcome: Outcome
-    if budget.of.of == "device" and not target.measured_here:
-        value, outcome, shown = None, "not measured here", f"needs the device: {target.title}"
+    if budget.of.of == "device" and not (target.measured_here or measurements.device):
+        value, outcome, shown = None, "not measured", f"needs the device: {target.title}"
     elif value is None:
         failed = measurements.failure is not None
-        outcome, shown = ("fail", "the runtime failed") if failed else ("not measured here", "no figure")
+        outcome, shown = ("fail", "the runtime failed") if failed else ("not measured", _why_not(budget, measurements))
+    elif distrusted := _distrusted(budget, measurements):
+        outcome, shown = "not measured", f"{show(value, budget.of.unit)}, not trusted: {distrusted}"
     else:
         outcome, shown = ("pass" if budget.holds(value) else "fail"), show(value, budget.of.unit)
     return Verdict(
@@ -78,8 +89,37 @@ def _verdict(budget: Budget, measurements: Measurements, target: Target) -> Verd
         value=value,
         shown=shown,
         outcome=outcome,
+        measured=_where(budget.metric, measurements) if value is not None else "",
         source=budget.source,
     )
+
+
+def _where(metric: str, measurements: Measurements) -> Measured:
+    """Sizes are of the file here; what `check` measured on this host before may stand beside a device's figures."""
+    here = metric in _OF_FILES or (metric in _OF_ALL_LOGITS and measurements.fidelity is None)
+    return "on this host" if here or measurements.device is None else "on the device"
+
+
+def _distrusted(budget: Budget, measurements: Measurements) -> str:
+    """What disturbed the run, where that decides the figure."""
+    disturbed = measurements.device.disturbances if measurements.device else ()
+    return "; ".join(disturbed) if budget.of.unit.dimension in ("speed", "time") else ""
+
+
+def _why_not(budget: Budget, measurements: Measurements) -> str:
+    reason = measurements.unsupported.get("tokenize") if budget.metric in _OF_TOKENIZER else None
+    if measurements.device and budget.metric in _OF_ALL_LOGITS:
+        reason = "takes every logit: `smolship check` measures it on this host"
+    return reason or "no figure"
+
+
+_OF_FILES = ("size", "model_size")
+_OF_ALL_LOGITS = ("top1", "kl_mean", "kl_p99", "kl_max", "perplexity_ratio")
+_OF_TOKENIZER = ("tokenizer", "chat_template")
+
+
+def _fidelity(m: Measurements) -> Fidelity | None:
+    return m.fidelity or m.host_fidelity
 
 
 def _share(agreement: Agreement | None) -> float | None:
@@ -102,11 +142,14 @@ def _model_memory(m: Measurements) -> float | None:
 _READERS: dict[str, Callable[[Measurements], float | None]] = {
     "size": lambda m: m.subject.size,
     "model_size": lambda m: m.subject.model_size,
-    "top1": lambda m: m.fidelity.top1 if m.fidelity else None,
-    "kl_mean": lambda m: m.fidelity.kl_mean if m.fidelity else None,
-    "kl_p99": lambda m: m.fidelity.kl_p99 if m.fidelity else None,
-    "kl_max": lambda m: m.fidelity.kl_max if m.fidelity else None,
-    "perplexity_ratio": lambda m: m.fidelity.perplexity_ratio if m.fidelity else None,
+    "top1": lambda m: f.top1 if (f := _fidelity(m)) else None,
+    "kl_mean": lambda m: f.kl_mean if (f := _fidelity(m)) else None,
+    "kl_p99": lambda m: f.kl_p99 if (f := _fidelity(m)) else None,
+    "kl_max": lambda m: f.kl_max if (f := _fidelity(m)) else None,
+    "perplexity_ratio": lambda m: f.perplexity_ratio if (f := _fidelity(m)) else None,
+    "kl_topk": lambda m: m.topk.kl_mean if m.topk else None,
+    "kl_topk_host": lambda m: m.from_host.kl_mean if m.from_host else None,
+    "top1_host": lambda m: m.from_host.top1 if m.from_host else None,
     "tokenizer": lambda m: _share(m.tokenizer),
     "chat_template": lambda m: _share(m.chat_template),
     "answers": _answers,
@@ -120,5 +163,6 @@ _READERS: dict[str, Callable[[Measurements], float | None]] = {
     "prefill_64": lambda m: m.prefill[64].rate if 64 in m.prefill else None,
     "prefill_512": lambda m: m.prefill[512].rate if 512 in m.prefill else None,
     "decode": lambda m: m.decode.rate if m.decode else None,
+    "sustained": lambda m: m.sustained.rate if m.sustained else None,
 }
 """how each metric is read off; a test holds its names against `METRICS`"""

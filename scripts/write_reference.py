@@ -77,7 +77,7 @@ def targets() -> str:
     metrics = [(m.name, m.title, m.unit.name, m.better, words[m.of]) for m in METRICS.values()]
     parts = [
         "# Targets, metrics and budgets\n",
-        "A budget on a metric of the device is judged on that device alone; elsewhere it is *not measured here*.\n",
+        "A budget on a metric of the device is judged on that device alone; elsewhere it is *not measured*.\n",
         markdown_table(("metric", "what", "unit", "better", "depends on"), metrics),
     ]
     return "\n".join(parts + [_target(load_target(name)) for name in target_names()])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from smolship import __version__, options
+from smolship import __version__, device_verbs, options
 from smolship.errors import InputError, RuntimeFailure, SmolshipError
 from smolship.quiet import VERBOSE
 from smolship.terminal import messages, output, showing_progress
@@ -133,9 +133,7 @@ def check(
     artefacts: options.Artefacts,
     *,
     target: options.Target = "host",
-    checkpoint: Annotated[
-        str | None, typer.Option(help="What they were made from.", show_default="as their manifest says")
-    ] = None,
+    checkpoint: options.MadeFrom = None,
     revision: options.Revision = None,
     report: Annotated[Path | None, typer.Option("--report", help="Folder to write report.html, .md, .json in.")] = None,
     threads: options.Threads = options.DEFAULT_THREADS,
@@ -171,6 +169,10 @@ def check(
         write_report(made, report)
     views.report(made, report).show(output(), as_json=as_json)
     _exit_as(made)
+
+
+app.command()(device_verbs.smoke)
+app.add_typer(device_verbs.device_app, name="device")
 
 
 @app.command()

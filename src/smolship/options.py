@@ -60,3 +60,8 @@ Timeout = Annotated[
 ]
 Text = Annotated[str, typer.Option(help="Measure fidelity on smolship's own prose, chat or code, or on a UTF-8 file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+MadeFrom = Annotated[str | None, typer.Option(help="What they were made from.", show_default="as their manifest says")]
+SshConfig = Annotated[
+    Path | None,
+    typer.Option(help="Configuration of SSH: keys, jump hosts, known hosts.", show_default="~/.ssh/config"),
+]

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from smolship.runtime_checks.report import Report
     from smolship.targets import Target
     from smolship.workflows.build import Built
+    from smolship.workflows.device import Seen
     from smolship.workflows.doctor import Finding
     from smolship.workflows.inspect import GridShare
+    from smolship.workflows.smoke import Smoked
 
 
 @dataclass(frozen=True)
@@ -118,30 +120,111 @@ def _worst(share: "GridShare") -> str:
 
 def report(made: "Report", folder: Path | None) -> View:
     """What was checked: the figures, every budget that did not pass, and what was proved."""
-    from smolship.runtime_checks.report import COLUMNS, cell, prediction
+    notes = [*made.identical, *_report_notes(made)]
+    if folder is not None:
+        notes.append(f"Report: {folder / 'report.html'}")
+    notes.append(_summary(made))
+    return View(_report_tables(made), made.model_dump(mode="json"), tuple(notes))
+
+
+def _report_tables(made: "Report") -> tuple[Table, ...]:
+    from smolship.runtime_checks.report import COLUMNS, cell, where
     from smolship.runtime_checks.verdicts import values
     from smolship.targets import METRICS
 
-    figures, exceptions, predictions = [], [], []
+    figures: list[tuple[str, ...]] = []
+    exceptions: list[tuple[str, ...]] = []
     for one in made.checked:
         subject, found = one.measurements.subject, values(one.measurements)
         name = f"{subject.recipe} {subject.format}"
         figures.append((name, *(cell(metric, found[metric]) for metric, _ in COLUMNS), one.outcome))
         if failure := one.measurements.failure:
-            exceptions.append((name, f"the runtime, at {failure.stage}", "", failure.message, "failed to run"))
-        if told := prediction(one.measurements):
-            predictions.append(f"{name}, {told}")
+            exceptions.append((name, f"the runtime, at {failure.stage}", "", failure.message, one.outcome))
         exceptions += [(name, v.title, v.limit, v.shown, v.outcome) for v in one.verdicts if v.outcome != "pass"]
     headings = tuple("\n".join([*heading.split(), METRICS[metric].unit.name]) for metric, heading in COLUMNS)
-    title = f"Measured on this host, held against the budgets of {made.target}"
+    place = f"{where(made)} {made.device}".strip()
+    title = f"Measured {place}, held against the budgets of {made.target}"
     tables = [table(title, ("artefact", *headings, ""), figures, headings, dense=True)]
     if exceptions:
         tables.append(table("Budgets that did not pass", ("artefact", "budget", "limit", "measured", ""), exceptions))
-    notes = [*made.identical, *predictions, *_source_note(made)]
-    if folder is not None:
-        notes.append(f"Report: {folder / 'report.html'}")
-    notes.append(_summary(made))
-    return View(tuple(tables), made.model_dump(mode="json"), tuple(notes))
+    return tuple(tables)
+
+
+def _report_notes(made: "Report") -> list[str]:
+    from smolship.runtime_checks.report import disturbances, prediction
+
+    notes = [
+        f"{one.measurements.subject.recipe} {one.measurements.subject.format}, {told}"
+        for one in made.checked
+        if (told := prediction(one.measurements))
+    ]
+    if disturbed := disturbances(made):
+        notes.append(f"Disturbed, so its speeds are not trusted: {'; '.join(disturbed)}")
+    return [*notes, *_source_note(made)]
+
+
+def smoked(results: Sequence["Smoked"], written: Sequence[Path]) -> View:
+    """What came of each device."""
+    tables: list[Table] = []
+    notes: list[str] = []
+    for one in results:
+        if one.report:
+            tables += [*_report_tables(one.report), *_comparison(one.report)]
+            notes += [f"{one.place.name}: {note}" for note in (*_report_notes(one.report), _summary(one.report))]
+        if one.error and len(results) > 1:
+            notes.append(f"{one.place.name}: {one.error}")
+    notes += [f"Written: {path}" for path in written]
+    data = [
+        {
+            "device": one.place.name,
+            "error": str(one.error) if one.error else None,
+            "report": one.report.model_dump(mode="json") if one.report else None,
+        }
+        for one in results
+    ]
+    return View(tuple(tables), data, tuple(notes))
+
+
+def _comparison(made: "Report") -> tuple[Table, ...]:
+    """Each artefact there against the same file here."""
+    from smolship.runtime_checks.report import figure
+
+    rows = []
+    for one in made.checked:
+        found = one.measurements
+        if found.topk and found.host_topk and found.from_host:
+            name = f"{found.subject.recipe} {found.subject.format}"
+            there, here, apart = found.topk, found.host_topk, found.from_host
+            kl = [figure("kl_topk", each.kl_mean) for each in (there, here, apart)]
+            answers = f"{sum(answer.right for answer in found.answers)} of {len(found.answers)}"
+            rows.append((name, *kl, figure("top1_host", apart.top1), answers))
+    columns = ("artefact", "kl_topk there", "kl_topk here", "kl_topk between", "same top-1", "answers")
+    title = "The same file there and here, against the fp32 reference and each other"
+    return (table(title, columns, rows, columns[1:]),) if rows else ()
+
+
+def device(seen: "Seen") -> View:
+    """What a device is, how it is doing and what can run there."""
+    facts, state = seen.facts, seen.state
+    lines = [
+        ("device", facts.model),
+        ("machine", f"{facts.machine}, {facts.cores} cores, {facts.kernel}, {facts.libc}"),
+        ("Python", facts.python or "none"),
+        ("features", " ".join(facts.features)),
+        ("memory", f"{_size(facts.memory_available)} of {_size(facts.memory_total)} free"),
+        ("storage", f"{_size(facts.free)} free"),
+        ("governor", state.governor or "not told"),
+        ("temperature", "not told" if state.temperature is None else f"{state.temperature:.1f} °C"),
+        ("load", "not told" if state.load is None else f"{state.load:.2f}"),
+        ("throttled", "not told" if state.throttled is None else f"{state.throttled:#x}"),
+        *((f"runs {name}", told) for name, told in seen.runs.items()),
+        ("kept there", megabytes(seen.kept)),
+    ]
+    return View((table(seen.name, ("", ""), lines),), asdict(seen))
+
+
+def _size(count: int | None) -> str:
+    return "not told" if count is None else megabytes(count)
 
 
 def _summary(made: "Report") -> str:
@@ -149,8 +232,8 @@ def _summary(made: "Report") -> str:
 
     found = counts(made)
     told = f"{found['pass']} budgets pass, {found['fail']} fail"
-    if unmeasured := found["not measured here"]:
-        told += f", {unmeasured} not measured here"
+    if unmeasured := found["not measured"]:
+        told += f", {unmeasured} not measured"
     return f"{told}: {'all that was judged is well' if made.all_well else 'not all is well'}"
 
 

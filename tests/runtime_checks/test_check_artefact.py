@@ -36,7 +36,7 @@ def test_every_metric_is_measured(measured: Measurements) -> None:
     found = values(measured)
     assert list(found) == list(METRICS)
     missing = [name for name, value in found.items() if value is None]
-    assert not missing
+    assert missing == ["kl_topk", "kl_topk_host", "top1_host", "sustained"]  # what a run on a device has besides
     assert found["tokenizer"] == 1
     assert found["chat_template"] == 1
 
@@ -79,7 +79,7 @@ def test_device_figures_count_for_the_host_alone(measured: Measurements) -> None
     board = {verdict.metric: verdict for verdict in judge(measured, load_target("raspberry-pi-5"))}
     assert here["decode"].outcome == "pass"
     assert here["top1"].outcome in ("pass", "fail")
-    assert board["decode"].outcome == board["peak_memory"].outcome == "not measured here"
+    assert board["decode"].outcome == board["peak_memory"].outcome == "not measured"
     assert board["decode"].value is None
     assert board["top1"].outcome in ("pass", "fail")
     assert board["tokenizer"].outcome == "pass"

@@ -161,7 +161,7 @@ def test_another_targets_speed_is_not_measured_here() -> None:
     page = page_of(report_of([measured()], load_target("raspberry-pi-5")))
     text = " ".join(page.text.split())
     assert "measured on this host, which is not Raspberry Pi 5" in text
-    assert "– not measured here needs the device: Raspberry Pi 5, 8 GB >= 40.0 tok/s" in text
+    assert "– not measured needs the device: Raspberry Pi 5, 8 GB >= 40.0 tok/s" in text
 
 
 def test_an_already_quantised_source_is_named() -> None:

@@ -22,8 +22,16 @@ REOPENED = ("embedded", "hub")
 """the kinds of source that a manifest is enough to open again"""
 
 
-def prepare(checkpoint: Checkpoint, formats: Iterable[str], context: int, text: str | Path) -> Windows:
-    """The evaluation windows for artefacts of `formats` made for `context` tokens.
+def prepare(
+    checkpoint: Checkpoint,
+    formats: Iterable[str],
+    context: int,
+    text: str | Path,
+    *,
+    tokens: int = COUNT * LENGTH,
+    longest: int = LENGTH,
+) -> Windows:
+    """The evaluation windows for artefacts of `formats` made for `context` tokens: at most `tokens` in all.
 
     Says what a check lacks before anything is built or measured: `InputError` for a runtime that is not installed, for
     a text that cannot be read or is too short, and for a context that the questions do not fit in. A short context
@@ -33,13 +41,13 @@ def prepare(checkpoint: Checkpoint, formats: Iterable[str], context: int, text: 
         runtime_for(name).require()
     if find_spec("torch") is None:
         raise InputError("the fp32 reference needs torch, which is not installed here: pip install 'smolship[all]'")
-    longest = max(len(checkpoint.tokenizer.encode(one.prompt)) for one in questions(checkpoint.tokenizer))
-    if longest >= context:
+    question = max(len(checkpoint.tokenizer.encode(one.prompt)) for one in questions(checkpoint.tokenizer))
+    if question >= context:
         raise InputError(
-            f"--context {context} is too short to check: the longest question is {longest} tokens; give a longer one"
+            f"--context {context} is too short to check: the longest question is {question} tokens; give a longer one"
         )
-    length = min(LENGTH, context)
-    return windows(checkpoint.tokenizer, text, count=COUNT * LENGTH // length, length=length)
+    length = min(longest, context)
+    return windows(checkpoint.tokenizer, text, count=tokens // length, length=length)
 
 
 def check(
@@ -56,7 +64,7 @@ def check(
     `measurements.json` is replaced as soon as it is measured.
     """
     for artefact in artefacts:
-        _require_source(artefact, checkpoint)
+        require_source(artefact, checkpoint)
         artefact.verify()
 
     def load() -> "Reference":
@@ -64,7 +72,7 @@ def check(
 
         return Reference.from_checkpoint(checkpoint, settings.threads, progress)
 
-    with reference_windows(load, chosen, _described(checkpoint), progress) as reference:
+    with reference_windows(load, chosen, described(checkpoint), progress) as reference:
         measured = []
         for artefact in artefacts:
             measurements = check_artefact(artefact, checkpoint, reference, settings, progress=progress)
@@ -93,11 +101,13 @@ def open_source(
     return open_checkpoint(place, revision=source.revision, progress=progress)
 
 
-def _described(checkpoint: Checkpoint) -> str:
+def described(checkpoint: Checkpoint) -> str:
+    """The reference in words."""
     return f"{checkpoint.name} ({checkpoint.source.stored_as} weights) computed in float32 by torch"
 
 
-def _require_source(artefact: Artefact, checkpoint: Checkpoint) -> None:
+def require_source(artefact: Artefact, checkpoint: Checkpoint) -> None:
+    """`InputError` if an artefact was made from another checkpoint."""
     wanted, found = artefact.manifest.source.sha256, checkpoint.source.sha256
     if wanted != found:
         raise InputError(

@@ -1,0 +1,157 @@
+"""Check one artefact on a device: the probe that runs here runs there, on what is brought along."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smolship.artefact import Artefact
+from smolship.checkpoint import Checkpoint
+from smolship.errors import InputError
+from smolship.progress import Progress, Silent
+from smolship.runtime_checks.check_artefact import Settings, shipped_template, subject_of
+from smolship.runtime_checks.collect import Collector
+from smolship.runtime_checks.device import Device
+from smolship.runtime_checks.job import Workload, job_of, likelihoods_step, questions_for, steps_for
+from smolship.runtime_checks.likelihoods import Likelihoods, compare, most_likely, reference_likelihoods
+from smolship.runtime_checks.measurements import Failure, Fidelity, Measurements, OnDevice, Subject
+from smolship.runtime_checks.run_probe import run_probe
+from smolship.runtime_checks.take_steps import take_steps
+from smolship.runtime_checks.windows import ReferenceWindows
+from smolship.targets import disturbances, read_state
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the reference and this host say, and a device is held against."""
+
+    reference: ReferenceWindows
+    ids: Sequence[NDArray[np.int64]]
+    """the tokens that are asked about: int64 [n, k] for each window"""
+    likelihoods: Sequence[Likelihoods]
+    """by the reference"""
+
+    @classmethod
+    def of(cls, reference: ReferenceWindows) -> "Expected":
+        """Ask about the reference's most likely tokens."""
+        ids = most_likely(reference)
+        return cls(reference, ids, reference_likelihoods(reference, ids))
+
+
+@dataclass(frozen=True)
+class HostRun:
+    """An artefact, and what it said on this host, which is what it has to say anywhere."""
+
+    artefact: Artefact
+    likelihoods: Sequence[Likelihoods]
+    fidelity: Fidelity | None
+    """what `smolship check` measured of the same file before, if it did"""
+
+    @classmethod
+    def of(
+        cls,
+        artefact: Artefact,
+        checkpoint: Checkpoint,
+        expected: Expected,
+        settings: Settings,
+        progress: Progress = Silent(),
+    ) -> "HostRun":
+        """Run an artefact here over the same windows; see `take_steps` for the errors."""
+        windows = expected.reference.windows
+        title = f"On this host: {artefact.manifest.recipe} {artefact.manifest.format}"
+        with progress.task(title, len(windows.tokens)) as advance:
+            steps = [likelihoods_step(windows, expected.ids)]
+            told = take_steps(artefact, checkpoint, expected.reference, steps, settings, advance).told
+        return cls(artefact, told, _measured_before(artefact))
+
+
+def check_on_device(
+    run: HostRun,
+    checkpoint: Checkpoint,
+    expected: Expected,
+    device: Device,
+    *,
+    settings: Settings,
+    workload: Workload,
+    progress: Progress = Silent(),
+) -> Measurements:
+    """Bring an artefact to a device, run the probe there, and hold what it says against the reference and this host.
+
+    A crash, a kill or a time-out there is a result: `Measurements.failure`. `InputError` if the artefact cannot run
+    there or has no room; `LinkLost` if the connection broke; `RuntimeFailure` if what answers is not the probe.
+    """
+    artefact, manifest, tokenizer = run.artefact, run.artefact.manifest, checkpoint.tokenizer
+    kit = device.kit_for(artefact, progress)
+    brought = device.bring(artefact, kit)
+    asked = questions_for(tokenizer, workload.questions)
+    steps = steps_for(
+        context=manifest.context,
+        repeats=settings.repeats,
+        asked=asked,
+        windows=expected.reference.windows,
+        tokenizer=tokenizer,
+        workload=workload,
+        fidelity=likelihoods_step(expected.reference.windows, expected.ids),
+    )
+    job = job_of(steps, format_name=manifest.format, context=manifest.context, threads=settings.threads)
+    subject = subject_of(artefact)
+    timeout = settings.seconds_for(subject.parameters) + workload.sustained
+    title = f"On {device.name}: {manifest.recipe} {manifest.format}"
+    before = read_state(device.transport)
+    with (
+        brought.job(job) as command,
+        progress.task(title, settings.repeats + len(expected.reference.windows.tokens)) as advance,
+    ):
+        template = shipped_template(artefact.folder)
+        collector = Collector(asked, tokenizer, expected.reference, device.transport, template, advance)
+        ended = run_probe(device.transport, collector, timeout=timeout, command=command)
+    after = read_state(device.transport)
+    where = OnDevice(
+        destination=device.name,
+        facts=device.facts,
+        before=before,
+        after=after,
+        disturbances=disturbances(before, after, device.facts.cores),
+    )
+    return _measurements(subject, collector, collector.failure or ended, expected, run, where)
+
+
+def _measurements(
+    subject: Subject,
+    collector: Collector,
+    failure: Failure | None,
+    expected: Expected,
+    run: HostRun,
+    where: OnDevice,
+) -> Measurements:
+    told = collector.told
+    found: dict[str, Any] = {}
+    if len(told) == len(expected.likelihoods):
+        found = {"topk": compare(expected.likelihoods, told), "from_host": compare(run.likelihoods, told)}
+    return Measurements(
+        subject=subject,
+        reference=expected.reference.described,
+        failure=failure,
+        device=where,
+        host_topk=compare(expected.likelihoods, run.likelihoods),
+        host_fidelity=run.fidelity,
+        **found,
+        **collector.fields,
+    )
+
+
+def settings_for(settings: Settings, device: Device) -> Settings:
+    """The same with as many threads as the device has cores, at most four, if none were asked for."""
+    return settings if settings.threads else replace(settings, threads=min(4, device.facts.cores))
+
+
+def _measured_before(artefact: Artefact) -> Fidelity | None:
+    """What lies in the artefact's folder, if it is of this very file."""
+    try:
+        before = Measurements.read(artefact.folder)
+    except InputError:
+        return None
+    same = before.subject.model_sha256 == subject_of(artefact).model_sha256
+    return before.fidelity if same and before.device is None else None

@@ -1,0 +1,147 @@
+"""The verbs that reach a device over SSH: parse, call a workflow, print."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smolship import options
+from smolship.errors import InputError
+from smolship.fleet_table import showing_fleet
+from smolship.terminal import output, showing_progress
+
+if TYPE_CHECKING:
+    from smolship.targets import Access
+    from smolship.workflows.smoke import Place
+
+device_app = typer.Typer(
+    help="What smolship keeps on a device over SSH.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+Host = Annotated[str, typer.Argument(metavar="HOST", help="[user@]host[:port], or a Host of ~/.ssh/config.")]
+
+
+def smoke(
+    artefacts: options.Artefacts,
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="One device: [user@]host[:port], or a Host of ~/.ssh/config; with --target.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="What the device at --host is: a profile or your .toml file.")
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(help="A device of devices.toml; repeatable.")] = None,
+    group: Annotated[str | None, typer.Option(help="A group of devices.toml: its devices run side by side.")] = None,
+    devices: Annotated[
+        Path | None,
+        typer.Option(help="The file of devices.", show_default="devices.toml here or in ~/.config/smolship"),
+    ] = None,
+    ssh_config: options.SshConfig = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="For a very slow device: 128 tokens, one question, short speeds.")
+    ] = False,
+    tokens: Annotated[
+        int | None, typer.Option(min=128, help="Tokens of fidelity, in windows of 128.", show_default="1024, brief 128")
+    ] = None,
+    sustained: Annotated[
+        float, typer.Option(min=0, help="Seconds of decoding without a pause; 0 for none. Not with --brief.")
+    ] = 60.0,
+    checkpoint: options.MadeFrom = None,
+    revision: options.Revision = None,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads on the device.", show_default="its cores, at most 4")
+    ] = 0,
+    repeats: options.Repeats = 5,
+    timeout: options.Timeout = None,
+    text: options.Text = "prose",
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for report.html, .md, .json; a folder each of several.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run artefacts on devices over SSH: the probe that runs here, with nothing installed there beforehand.
+
+    Held against the fp32 reference, this host's run of the same file, and the budgets of what the device is.
+    """
+    from smolship import views
+    from smolship.artefact import Artefact
+    from smolship.runtime_checks.check_artefact import Settings
+    from smolship.workflows.check import open_source
+    from smolship.workflows.smoke import Smoke, smoke, workload_for, worst_exit
+    from smolship.workflows.smoke_reports import write_reports
+
+    places = _places(host, target, device or [], group, devices, ssh_config)
+    opened = [Artefact.open(folder) for folder in artefacts]
+    settings = Settings(threads, 1 if brief else repeats, timeout)
+    with showing_fleet([place.name for place in places]) as fleet:
+        source = open_source(opened, checkpoint, revision, fleet.here)
+        order = Smoke.of(opened, source, settings, workload_for(brief=brief, sustained=sustained), text, tokens)
+        here = Settings(options.DEFAULT_THREADS, timeout=timeout)
+        results = smoke(opened, source, places, order, here=here, progress_of=fleet.of, progress=fleet.here)
+    written = write_reports(results, opened, report, junit)
+    views.smoked(results, written).show(output(), as_json=as_json)
+    if len(results) == 1 and results[0].error:
+        raise results[0].error
+    if code := worst_exit(results):
+        raise typer.Exit(code)
+
+
+@device_app.command()
+def show(host: Host, *, ssh_config: options.SshConfig = None, as_json: options.Json = False) -> None:
+    """Say what a device is, how it is doing, what can run there, and what smolship keeps there."""
+    from smolship import views
+    from smolship.targets import Ssh
+    from smolship.workflows.device import look
+
+    with showing_progress() as progress, Ssh(host, ".", access=_access(ssh_config), progress=progress) as transport:
+        seen = look(host, transport)
+    views.device(seen).show(output(), as_json=as_json)
+
+
+@device_app.command()
+def clean(host: Host, *, ssh_config: options.SshConfig = None) -> None:
+    """Remove all that smolship keeps on a device: programs, artefacts and jobs below ~/.cache/smolship/device."""
+    from smolship.targets import Ssh
+    from smolship.terminal import megabytes
+    from smolship.workflows.device import clean as run
+
+    with showing_progress() as progress, Ssh(host, ".", access=_access(ssh_config), progress=progress) as transport:
+        freed = run(host, transport)
+    output().print(f"{host}: {megabytes(freed)} removed", markup=False)
+
+
+def _places(
+    host: str | None,
+    target: str | None,
+    names: Sequence[str],
+    group: str | None,
+    devices: Path | None,
+    ssh_config: Path | None,
+) -> "list[Place]":
+    """The devices that the options name: one by its host, or those of the file."""
+    from smolship.targets import load_devices, load_target, target_names
+    from smolship.workflows.smoke import over_ssh
+
+    access = _access(ssh_config)
+    if host is not None:
+        if names or group or devices:
+            raise InputError("--host names one device, --device and --group those of devices.toml: give one of them")
+        if target is None:
+            known = ", ".join(target_names())
+            raise InputError(f"say with --target what {host} is: {known}, or a .toml file of your own")
+        return [over_ssh(host, host, load_target(target), access)]
+    if target is not None:
+        raise InputError("--target goes with --host: devices.toml says what each of its devices is")
+    if not names and group is None:
+        raise InputError("name a device: --host pi@raspberrypi.local --target raspberry-pi-5, or --device or --group")
+    chosen = load_devices(devices).chosen(names, group)
+    return [over_ssh(one.name, one.host, one.load_target(), access) for one in chosen]
+
+
+def _access(ssh_config: Path | None) -> "Access":
+    from smolship.targets import Access
+
+    if ssh_config is not None and not ssh_config.is_file():
+        raise InputError(f"no SSH configuration {ssh_config}: give an existing file with --ssh-config")
+    return Access(config=ssh_config)

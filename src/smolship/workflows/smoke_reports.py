@@ -1,0 +1,29 @@
+"""What a smoke test leaves: a report of each device, and JUnit XML of all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from smolship.artefact import Artefact, write_atomically
+from smolship.runtime_checks.junit import junit
+from smolship.runtime_checks.report import write_report
+from smolship.workflows.smoke import Smoked
+
+
+def write_reports(
+    results: Sequence[Smoked], artefacts: Sequence[Artefact], folder: Path | None, junit_file: Path | None
+) -> list[Path]:
+    """Write a report of each device that has one below `folder`, and the XML to `junit_file`; the files to look at."""
+    written: list[Path] = []
+    for result in results:
+        if folder is not None and result.report is not None:
+            place = folder if len(results) == 1 else folder / result.place.name
+            place.mkdir(parents=True, exist_ok=True)
+            written.append(write_report(result.report, place)[1])
+    if junit_file is not None:
+        reports = {result.place.name: result.report for result in results}
+        errors = {result.place.name: str(result.error) for result in results if result.error}
+        expected = [artefact.folder.name for artefact in artefacts]
+        junit_file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(junit_file, junit(reports, errors, expected))
+        written.append(junit_file)
+    return written
