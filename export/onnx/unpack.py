@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from smolship.errors import InputError
 from smolship.export.onnx.pack import MODEL_FILE
 from smolship.export.onnx.packing import unpack_codes, unpack_minimums
-from smolship.export.onnx.weights import CODES, GRID_KEY
+from smolship.export.onnx.weights import CODES, GRID_KEY, MIDDLE
 from smolship.quantize.blocks import Blocks
+from smolship.quantize.grids import grid_named
 
 
 class _At(NamedTuple):
@@ -44,11 +45,23 @@ def unpack(folder: Path) -> dict[str, Blocks]:
         grid = model.metadata_props[GRID_KEY + name]
         scales = _constant(node.inputs[at.scales]).astype(np.float32)
         zero_points = node.inputs[at.zero_points] if len(node.inputs) > at.zero_points else None
-        minimums = None if zero_points is None else unpack_minimums(_constant(zero_points), scales)
+        minimums = None
+        if zero_points is not None and grid_named(grid).affine:
+            minimums = unpack_minimums(_constant(zero_points), scales)
+        elif zero_points is not None and not _is_middle(zero_points):
+            raise InputError(f"{MODEL_FILE}: {node.name} has zero points that are not those of the grid {grid}")
         blocks = Blocks(unpack_codes(packed.numpy(), grid), scales, grid, minimums)
         if not blocks.same_as(found.setdefault(name, blocks)):
             raise InputError(f"{MODEL_FILE}: {node.name} reads {name} otherwise than another node does")
     return found
+
+
+def _is_middle(zero_points: ir.Value) -> bool:
+    """Whether they are the 8 that a symmetric grid has anyway."""
+    producer = zero_points.producer()
+    if producer is None or producer.op_type != "ConstantOfShape":
+        return False
+    return bool((producer.attributes["value"].as_tensor().numpy() == MIDDLE).all())
 
 
 def _constant(value: ir.Value | None) -> NDArray[Any]:

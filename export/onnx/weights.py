@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from smolship.export.onnx.packing import GRID_BITS, half_scales, pack_codes, pack_zero_points, packed_shape
+from smolship.export.onnx.packing import GRID_BITS, GROUP, half_scales, pack_codes, pack_zero_points, packed_shape
 from smolship.quantize.blocks import Blocks
 
 BlocksOf = Callable[[str], Blocks]
@@ -18,6 +18,10 @@ SCALES = ".scales"
 ZERO_POINTS = ".zero_points"
 GRID_KEY = "smolship.grid."
 """the model's metadata property that names a tensor's grid, followed by the tensor's name"""
+
+
+MIDDLE = 0x88
+"""two zero points of 8"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,28 @@ def add_blocks(model: ir.Model, tensor: str, blocks: Blocks, before: ir.Node) ->
         model.metadata_props[GRID_KEY + tensor] = blocks.grid
     scales = graph.initializers[tensor + SCALES].consumers()[0].outputs[0]
     return Stored(codes, scales, graph.initializers.get(tensor + ZERO_POINTS), GRID_BITS[blocks.grid])
+
+
+def middle_zero_points(model: ir.Model, blocks: Blocks, before: ir.Node) -> ir.Value:
+    """Zero points of 8 for a symmetric grid of 4 bits: uint8 [out · in/64], one value for all tensors of that size.
+
+    They are what the operator takes by itself where none are given, and cost the file some bytes. But without them
+    ONNX Runtime has Arm's KleidiAI multiply on a processor with the dot product, which quantises activations by rows
+    instead of blocks of 32: measured on an emulated Cortex-A76 with SmolLM2-135M, that is 0.02 nats of KL divergence
+    from what the same file computes on x86-64. With them all processors compute the same.
+    """
+    out, row = blocks.codes.shape
+    count = out * -(-row // (2 * GROUP))
+    name = f"zero_points_of_8.{count}"
+    known = next((node for node in model.graph if node.name == name), None)
+    if known is None:
+        size = add_initializer(model.graph, f"{name}.count", np.array([count], np.int64))
+        value = ir.tensor(np.array([MIDDLE], np.uint8))
+        known = ir.node("ConstantOfShape", [size], {"value": value}, name=name)
+        known.outputs[0].name = name
+        known.outputs[0].type, known.outputs[0].shape = ir.TensorType(ir.DataType.UINT8), ir.Shape([count])
+        model.graph.insert_before(before, known)
+    return known.outputs[0]
 
 
 def _add_packed(graph: ir.Graph, tensor: str, blocks: Blocks) -> ir.Value:

@@ -184,6 +184,30 @@ def assert_same_files(folder: Path, again: Path) -> None:
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
 
 
+def test_four_bits_say_their_zero_points_which_keeps_arm_from_quantising_rows(packed: dict[str, Packed]) -> None:
+    graph = onnx.load(packed["q4"][1] / "model.onnx").graph
+    made_by = {node.output[0]: node for node in graph.node}
+    matmuls = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    zero_points = [made_by[node.input[3]] for node in matmuls]
+    assert {node.op_type for node in zero_points} == {"ConstantOfShape"}
+    values = [onnx.helper.get_attribute_value(node.attribute[0]) for node in zero_points]
+    assert {tuple(onnx.numpy_helper.to_array(value).tolist()) for value in values} == {(0x88,)}
+    assert len({node.name for node in zero_points}) < len(matmuls)  # one for all of a size
+    assert sum(tensor.ByteSize() for tensor in graph.initializer if "zero_points" in tensor.name) < 300
+
+
+def test_other_zero_points_than_a_symmetric_grid_has_do_not_come_back_as_it(
+    packed: dict[str, Packed], tmp_path: Path
+) -> None:
+    model = onnx.load(packed["q4"][1] / "model.onnx")
+    for node in model.graph.node:
+        if node.op_type == "ConstantOfShape" and "zero_points" in node.name:
+            node.attribute[0].t.CopyFrom(onnx.numpy_helper.from_array(np.array([0x77], np.uint8)))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="zero points"):
+        onnx_format.unpack(tmp_path)
+
+
 def test_packing_again_gives_the_same_bytes_and_nothing_of_the_machine(
     packed: dict[str, Packed], tiny_checkpoint: Checkpoint, tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ import onnx_ir as ir
 
 from smolship.export.onnx.packing import GROUP
 from smolship.export.onnx.passes import Pass
-from smolship.export.onnx.weights import BlocksOf, add_blocks
+from smolship.export.onnx.weights import BlocksOf, add_blocks, middle_zero_points
 
 ACCURACY_LEVEL = 4
 """Activations in int8 blocks of 32, accumulated in int32.
@@ -39,6 +39,8 @@ def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf, accuracy_level
     stored = add_blocks(model, tensor, blocks, before=node)
     out, row = blocks.codes.shape
     zero_points = [] if stored.zero_points is None else [stored.zero_points]
+    if stored.bits == 4 and not zero_points:
+        zero_points = [middle_zero_points(model, blocks, before=node)]
     attributes = {"K": row, "N": out, "bits": stored.bits, "block_size": GROUP, "accuracy_level": accuracy_level}
     matmul = ir.node(
         "MatMulNBits",
