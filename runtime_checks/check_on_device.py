@@ -9,18 +9,23 @@ from numpy.typing import NDArray
 
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
-from smolship.errors import InputError
+from smolship.errors import InputError, SmolshipError
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.check_artefact import Settings, shipped_template, subject_of
 from smolship.runtime_checks.collect import Collector
 from smolship.runtime_checks.device import Device
-from smolship.runtime_checks.job import Workload, job_of, likelihoods_step, questions_for, steps_for
+from smolship.runtime_checks.job import Workload, another_way_step, job_of, likelihoods_step, questions_for, steps_for
 from smolship.runtime_checks.likelihoods import Likelihoods, compare, most_likely, reference_likelihoods
-from smolship.runtime_checks.measurements import Failure, Fidelity, Measurements, OnDevice, Subject
+from smolship.runtime_checks.measurements import Failure, Fidelity, Measurements, OnDevice, Subject, TopK
 from smolship.runtime_checks.run_probe import run_probe
+from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.take_steps import take_steps
 from smolship.runtime_checks.windows import ReferenceWindows
-from smolship.targets import disturbances, read_state
+from smolship.targets import State, disturbances, read_state
+
+OTHERS = {"decode": 128, "prefill": 64}
+"""ways of the probe's step `likelihoods` that a runtime's own roundings are seen by, and over how many positions: the
+prompts of the second grow with each"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class HostRun:
 
     artefact: Artefact
     likelihoods: Sequence[Likelihoods]
+    noise: TopK
+    """how far this host is from itself when it takes the first window another way"""
     fidelity: Fidelity | None
     """what `smolship check` measured of the same file before, if it did"""
 
@@ -59,12 +66,17 @@ class HostRun:
         progress: Progress = Silent(),
     ) -> "HostRun":
         """Run an artefact here over the same windows; see `take_steps` for the errors."""
-        windows = expected.reference.windows
+        windows, ids = expected.reference.windows, expected.ids
+        others = [another_way_step(way, length, windows, ids) for way, length in OTHERS.items()]
+        asked = [*ids, *(ids[0][:length] for length in OTHERS.values())]
         title = f"On this host: {artefact.manifest.recipe} {artefact.manifest.format}"
-        with progress.task(title, len(windows.tokens)) as advance:
-            steps = [likelihoods_step(windows, expected.ids)]
-            told = take_steps(artefact, checkpoint, expected.reference, steps, settings, advance).told
-        return cls(artefact, told, _measured_before(artefact))
+        with progress.task(title, len(asked)) as advance:
+            steps = [likelihoods_step(windows, ids), *others]
+            told = take_steps(artefact, checkpoint, expected.reference, steps, settings, advance, asked).told
+        likelihoods, again = told[: len(ids)], told[len(ids) :]
+        near = runtime_for(artefact.manifest.format).near_tie
+        apart = [compare([likelihoods[0].beginning(len(one.top1))], [one], near) for one in again]
+        return cls(artefact, likelihoods, max(apart, key=lambda one: one.kl_mean), _measured_before(artefact))
 
 
 def check_on_device(
@@ -105,9 +117,9 @@ def check_on_device(
         progress.task(title, settings.repeats + len(expected.reference.windows.tokens)) as advance,
     ):
         template = shipped_template(artefact.folder)
-        collector = Collector(asked, tokenizer, expected.reference, device.transport, template, advance)
+        collector = Collector(asked, tokenizer, expected.reference, device.transport, template, advance, expected.ids)
         ended = run_probe(device.transport, collector, timeout=timeout, command=command)
-    after = read_state(device.transport)
+    after = _state_afterwards(device)
     where = OnDevice(
         destination=device.name,
         facts=device.facts,
@@ -127,15 +139,17 @@ def _measurements(
     where: OnDevice,
 ) -> Measurements:
     told = collector.told
+    near = runtime_for(subject.format).near_tie
     found: dict[str, Any] = {}
     if len(told) == len(expected.likelihoods):
-        found = {"topk": compare(expected.likelihoods, told), "from_host": compare(run.likelihoods, told)}
+        found = {"topk": compare(expected.likelihoods, told, near), "from_host": compare(run.likelihoods, told, near)}
     return Measurements(
         subject=subject,
         reference=expected.reference.described,
         failure=failure,
         device=where,
-        host_topk=compare(expected.likelihoods, run.likelihoods),
+        host_topk=compare(expected.likelihoods, run.likelihoods, near),
+        host_noise=run.noise,
         host_fidelity=run.fidelity,
         **found,
         **collector.fields,
@@ -145,6 +159,14 @@ def _measurements(
 def settings_for(settings: Settings, device: Device) -> Settings:
     """The same with as many threads as the device has cores, at most four, if none were asked for."""
     return settings if settings.threads else replace(settings, threads=min(4, device.facts.cores))
+
+
+def _state_afterwards(device: Device) -> State | None:
+    """How it is doing after a run, whose figures stay, even if it is gone now."""
+    try:
+        return read_state(device.transport)
+    except SmolshipError:
+        return None
 
 
 def _measured_before(artefact: Artefact) -> Fidelity | None:

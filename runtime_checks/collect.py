@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from smolship.checkpoint import Tokenizer
 from smolship.checkpoint import chat_template as chat
@@ -14,7 +15,7 @@ from smolship.errors import RuntimeFailure
 from smolship.progress import Advance
 from smolship.runtime_checks.fidelity import Accumulator
 from smolship.runtime_checks.job import Asked
-from smolship.runtime_checks.likelihoods import K, Likelihoods, likelihoods_from
+from smolship.runtime_checks.likelihoods import Likelihoods, likelihoods_from
 from smolship.runtime_checks.measurements import (
     Agreement,
     Answer,
@@ -22,15 +23,18 @@ from smolship.runtime_checks.measurements import (
     Host,
     PeakMemory,
     Resident,
+    Seconds,
     Speed,
     Sustained,
 )
-from smolship.runtime_checks.run_probe import Record
+from smolship.runtime_checks.run_probe import Record, one_line
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Transport
 
 SHOWN = 60
 """characters of a wrongly decoded text that are told"""
+LOADED: TypeAdapter[tuple[float, dict[str, str], str | None]] = TypeAdapter(tuple[Seconds, dict[str, str], str | None])
+"""of a record `load`: seconds, versions, chat template"""
 
 
 class Collector:
@@ -48,25 +52,31 @@ class Collector:
         transport: Transport,
         template: str | None,
         advance: Advance,
+        ids: Sequence[NDArray[np.int64]] = (),
     ) -> None:
-        """`template`: the chat template in the artefact's own tokenizer files; a runtime may read another."""
+        """What a job's records are held against.
+
+        `ids` are the tokens whose likelihoods the job asks for, int64 [n, k] for each record of them in its order.
+        `template` is the chat template in the artefact's own tokenizer files; a runtime may read another.
+        """
         self.fields: dict[str, Any] = {"prefill": {}, "answers": (), "text": reference.windows.text}
         self.failure: Failure | None = None
         self.told: list[Likelihoods] = []
         """of every window, where the job asked for likelihoods"""
         self._asked, self._tokenizer, self._reference = asked, tokenizer, reference
         self._transport, self._template, self._advance = transport, template, advance
-        self._fidelity = Accumulator()
+        self._fidelity, self._ids = Accumulator(), ids
 
     def __call__(self, record: Record) -> None:
         """Take one record; `RuntimeFailure` if it is not as the protocol has it."""
         take = _TAKERS.get(record["record"])
         if take is None:
-            raise RuntimeFailure(f"the probe sent a record of the unknown kind {record['record']!r}")
+            raise RuntimeFailure(f"the probe sent a record of the unknown kind {one_line(record['record'])!r}")
         try:
             take(self, {key: value for key, value in record.items() if key not in ("protocol", "record")})
-        except (LookupError, TypeError, ValueError) as error:
-            raise RuntimeFailure(f"the probe's record {record['record']!r} is not as agreed: {error}") from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            said = one_line(error)
+            raise RuntimeFailure(f"the probe's record {record['record']!r} is not as agreed: {said}") from error
 
     def host(self, record: Record) -> None:
         self.fields["host"] = Host(**record)
@@ -76,9 +86,9 @@ class Collector:
 
     def load(self, record: Record) -> None:
         self.fields["after_load"] = Resident(**record["memory"])
-        self.fields["load_seconds"] = record["seconds"]
-        self.fields["runtime"] = record["versions"]
-        self._template = record["chat_template"] or self._template
+        told = LOADED.validate_python((record["seconds"], record["versions"], record["chat_template"]))
+        self.fields["load_seconds"], self.fields["runtime"], template = told
+        self._template = template or self._template
 
     def speed(self, record: Record) -> None:
         measure, speed = record["measure"], Speed(**{key: record[key] for key in record if key != "measure"})
@@ -94,6 +104,8 @@ class Collector:
 
     def generated(self, record: Record) -> None:
         question = {question.name: question for question in self._asked.questions}[record["name"]]
+        if any(answer.name == question.name for answer in self.fields["answers"]):
+            raise ValueError(f"{question.name} was answered before")
         text = self._tokenizer.decode(record["tokens"]) if record["text"] is None else record["text"]
         answer = Answer(
             name=question.name,
@@ -148,10 +160,10 @@ class Collector:
 
     def likelihoods(self, record: Record) -> None:
         """One window's distributions in few numbers; the caller knows what to hold them against."""
-        if record["window"] != len(self.told):
-            raise ValueError(f"window {record['window']} where {len(self.told)} was to come")
-        window = self._reference.windows.tokens[record["window"]]
-        self.told.append(likelihoods_from(record, len(window), K))
+        number = len(self.told)
+        if record["window"] not in (number, 0):  # asked another way, the windows begin again
+            raise ValueError(f"window {record['window']!r} where {number} was to come")
+        self.told.append(likelihoods_from(record, self._ids[number]))
         self._advance(1)
 
     def sustained(self, record: Record) -> None:
@@ -159,7 +171,7 @@ class Collector:
 
     def unsupported(self, record: Record) -> None:
         """A step that this runtime cannot take there: said, and not measured."""
-        self.fields.setdefault("unsupported", {})[record["step"]] = record["reason"]
+        self.fields.setdefault("unsupported", {})[one_line(record["step"])] = one_line(record["reason"])
 
     def progress(self, record: Record) -> None:
         if record["step"] == "speed":

@@ -4,20 +4,22 @@ import hashlib
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from smolship.artefact import MANIFEST_FILE, Artefact
-from smolship.errors import InputError
+from smolship.errors import InputError, SmolshipError
 from smolship.progress import Progress, Silent
-from smolship.runtime_checks.kits.kit import Kit, kit_for, pack, require_kit
+from smolship.runtime_checks.kits.kit import OWN_LLAMA_CPP, Kit, kit_for, pack, require_kit
+from smolship.runtime_checks.kits.kit_gguf_installed import INSTALLED_SCRIPT, installed_libraries
 from smolship.runtime_checks.kits.platform import Platform
 from smolship.runtime_checks.run_probe import put_job
 from smolship.runtime_checks.suitability import Needs, require_room, require_runnable
 from smolship.targets import Exit, Facts, Transport, read_facts
+from smolship.targets.asking import ask
 
 PLACE = ".cache/smolship/device"
 """below the user's home there; its own folder, for smolship's caches may lie beside it"""
@@ -43,16 +45,19 @@ class Device:
     name: str
     transport: Transport
     facts: Facts
+    use_installed: bool = False
+    """run GGUF files with the llama.cpp that it has"""
 
     @classmethod
-    def reached(cls, name: str, transport: Transport) -> "Device":
+    def reached(cls, name: str, transport: Transport, *, use_installed: bool = False) -> "Device":
         """Ask what it is; `RuntimeFailure` if what answers is no Linux with a shell."""
-        return cls(name, transport, read_facts(transport))
+        return cls(name, transport, read_facts(transport), use_installed)
 
     def kit_for(self, artefact: Artefact, progress: Progress = Silent()) -> Kit:
         """The kit that this artefact needs here; `InputError` if it cannot run here, whatever is brought."""
         require_runnable(self.name, self.facts, artefact)
-        return kit_for(artefact.manifest.format, self._platform, progress)
+        own = self.use_installed and artefact.manifest.format == "gguf"
+        return kit_for(OWN_LLAMA_CPP if own else artefact.manifest.format, self._platform, progress)
 
     def require_kit(self, format_name: str) -> None:
         """`InputError` if there is no kit of that format's runtime for such a device; none is made."""
@@ -60,17 +65,18 @@ class Device:
 
     def bring(self, artefact: Artefact, kit: Kit) -> "Brought":
         """Bring over what is not there yet; `InputError` if there is no room, `LinkLost` as `Transport.put`."""
+        own = [f"LLAMA_CPP_LIB_PATH={self._own_llama_cpp()}"] if kit.format == OWN_LLAMA_CPP else []
         program = self._is_there(f"{PLACE}/kits/{kit.name}")
         folder = f"{PLACE}/artefacts/{_digest(artefact.folder / MANIFEST_FILE)}"
-        model = 0 if self._is_there(folder) else artefact.manifest.bytes
+        model = 0 if self._is_there(f"{folder}/{MANIFEST_FILE}") else artefact.manifest.bytes
         kit_bytes = 0 if program else kit.archive.stat().st_size + kit.unpacked
         require_room(self.name, self.facts, Needs(artefact.folder.name, model, kit_bytes))
         if not program:
             self._install("kits", kit.name, kit.archive)
-        for name in (MANIFEST_FILE, *(file.path for file in artefact.manifest.files)):
+        for name in (*(file.path for file in artefact.manifest.files), MANIFEST_FILE):  # it is there when all are
             self.transport.put(artefact.folder / name, f"{folder}/{name}")
         command = kit.command(f"{PLACE}/kits/{kit.name}", self._probe())
-        return Brought(self, folder, command)
+        return Brought(self, folder, ["env", *own, *command])
 
     def kept(self) -> int:
         """Bytes that smolship keeps there."""
@@ -90,6 +96,10 @@ class Device:
         assert self.facts.glibc is not None  # noqa: S101 - `require_system` was asked before
         return Platform(self.facts.machine, self.facts.glibc, self.facts.python_version)
 
+    def _own_llama_cpp(self) -> str:
+        """The folder of its own llama.cpp's libraries; `InputError` if it has none, or another build than ours."""
+        return installed_libraries(ask(self.transport, INSTALLED_SCRIPT))
+
     def _probe(self) -> str:
         """The folder there that holds the Python probe, brought over if it is not there."""
         with tempfile.TemporaryDirectory(prefix="smolship-probe-") as folder:
@@ -105,8 +115,8 @@ class Device:
         self.transport.put(archive, f"{PLACE}/{kind}/{name}.tar.gz")
         self._shell(_UNPACK, f"{PLACE}/{kind}", name)
 
-    def _is_there(self, folder: str) -> bool:
-        return self._run(["test", "-d", folder]).code == 0
+    def _is_there(self, path: str) -> bool:
+        return self._run(["test", "-e", path]).code == 0
 
     def _shell(self, script: str, *arguments: str) -> str:
         """What a script prints there; `InputError` if it fails, with its own words."""
@@ -138,7 +148,8 @@ class Brought:
         try:
             yield [*self.command, path]
         finally:
-            self.device.forget(path)
+            with suppress(SmolshipError):  # how the run ended is what counts; a device that is gone keeps a small file
+                self.device.forget(path)
 
 
 def _digest(path: Path) -> str:

@@ -124,6 +124,12 @@ def likelihoods_step(windows: Windows, ids: Sequence[NDArray[np.int64]]) -> Step
     }
 
 
+def another_way_step(way: str, length: int, windows: Windows, ids: Sequence[NDArray[np.int64]]) -> Step:
+    """The same of the first window's beginning, got in another way of `probe.likelihoods.WAYS`."""
+    tokens, asked = list(windows.tokens[0][:length]), ids[0][:length].tolist()
+    return {"step": "likelihoods", "windows": [tokens], "ids": [asked], "way": way}
+
+
 def _speed(workload: Workload, windows: Windows, context: int, repeats: int) -> list[Step]:
     """The steps that time, and the one that ends the watching of memory."""
     tokens = [token for window in windows.tokens for token in window][: max(workload.prefill)]

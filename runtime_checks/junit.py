@@ -1,6 +1,7 @@
 """JUnit XML for CI: a suite for each device, a case for each artefact on it."""
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from smolship.targets import METRICS
 
 if TYPE_CHECKING:
     from junitparser import TestCase
+
+_NOT_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""no Char of XML 1.0 (2.2): a device may say anything"""
 
 
 def junit(reports: Mapping[str, Report | None], errors: Mapping[str, str], expected: Sequence[str]) -> bytes:
@@ -41,10 +45,10 @@ def _case(one: Checked, device: str) -> "TestCase":
     subject = measurements.subject
     case = TestCase(f"{subject.name}-{subject.recipe}-{subject.format}", device)
     if failure := measurements.failure:
-        case.result = [Error(f"{failure.stage}: {failure.message}", one.outcome)]
+        case.result = [Error(_text(f"{failure.stage}: {failure.message}"), one.outcome)]
     else:
         case.result = [
-            Failure(f"{verdict.title}: {verdict.shown}, limit {verdict.limit}", "budget")
+            Failure(_text(f"{verdict.title}: {verdict.shown}, limit {verdict.limit}"), "budget")
             for verdict in one.verdicts
             if verdict.outcome == "fail"
         ]
@@ -55,7 +59,7 @@ def _case(one: Checked, device: str) -> "TestCase":
         for verdict in one.verdicts
         if verdict.outcome == "not measured"
     ]
-    case.system_out = "\n".join(lines)
+    case.system_out = _text("\n".join(lines))
     return case
 
 
@@ -63,5 +67,9 @@ def _not_run(name: str, device: str, reason: str) -> "TestCase":
     from junitparser import Error, TestCase
 
     case = TestCase(name, device)
-    case.result = [Error(reason, "not run")]
+    case.result = [Error(_text(reason), "not run")]
     return case
+
+
+def _text(said: str) -> str:
+    return _NOT_XML.sub("�", said)

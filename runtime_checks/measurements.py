@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,13 @@ from smolship.targets import Facts, State
 
 REFUSED = "refused"
 """the stage of an artefact that was never started on a device, because it cannot run there"""
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""what took time; a rate divides by it"""
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""of bytes or tokens; a device tells them, and tells what it likes"""
+Load = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Record(BaseModel):
@@ -58,44 +65,44 @@ class Host(_Record):
     libc: str
     python: str
     numpy: str
-    load_average: tuple[float, float, float]
+    load_average: tuple[Load, Load, Load]
     """over 1, 5 and 15 minutes, before"""
-    load_average_after: tuple[float, float, float] | None = None
+    load_average_after: tuple[Load, Load, Load] | None = None
 
 
 class Resident(_Record):
     """Resident memory at one moment, in bytes."""
 
-    peak: int
-    rss: int
-    anon: int
-    file: int
-    shared: int = 0
+    peak: Count
+    rss: Count
+    anon: Count
+    file: Count
+    shared: Count = 0
 
 
 class PeakMemory(_Record):
     """The most memory the probe held until its speeds were measured, in bytes, before any logits were collected."""
 
-    peak: int
+    peak: Count
     """VmHWM: the kernel's own"""
-    sampled_rss: int
+    sampled_rss: Count
     """the largest of the samples taken every 10 ms"""
-    anon: int
+    anon: Count
     """the anonymous part of that sample"""
-    file: int
+    file: Count
     """its file-backed part"""
-    shared: int
-    most_anon: int
+    shared: Count
+    most_anon: Count
     """the most anonymous memory in any sample"""
-    samples: int
+    samples: Count
 
 
 class Speed(_Record):
     """Repeats of one timed piece of work."""
 
-    tokens: int
-    seconds: tuple[float, ...] = Field(min_length=1)
-    warmup_seconds: float | None = None
+    tokens: Count
+    seconds: tuple[Seconds, ...] = Field(min_length=1)
+    warmup_seconds: Seconds | None = None
     """the first time, apart"""
 
     @property
@@ -117,10 +124,10 @@ class Speed(_Record):
 class Sustained(_Record):
     """Decoding without a pause, as long as it was asked for."""
 
-    tokens: int
-    seconds: float
+    tokens: Count
+    seconds: Seconds
     """of decoding; the prompt's time apart"""
-    rates: tuple[float, ...] = ()
+    rates: tuple[Seconds, ...] = ()
     """tokens a second in one slice after the other"""
 
     @property
@@ -139,6 +146,8 @@ class TopK(_Record):
     kl_max: float
     top1: float
     """share of positions whose most likely token, of all, is the same"""
+    top1_or_near: float
+    """the same, with positions at which the first run finds both tokens nearly as likely (`Runtime.near_tie`)"""
 
 
 class OnDevice(_Record):
@@ -248,6 +257,9 @@ class Measurements(_Record):
     """the reference against this host's run of the same file, taken the same way"""
     from_host: TopK | None = None
     """this host's run against this run"""
+    host_noise: TopK | None = None
+    """this host's run against the same taken another way (token by token, or each prompt from scratch): with quantised
+    activations a difference in the last bit grows to the size of their roundings, on one machine as between two"""
     host_fidelity: Fidelity | None = None
     """what `smolship check` measured of the same file on this host"""
     unsupported: dict[str, str] = Field(default_factory=dict)

@@ -11,14 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from smolship import __version__
 from smolship.artefact import write_atomically
 from smolship.runtime_checks.chart import Point, scatter
-from smolship.runtime_checks.measurements import REFUSED, Measurements, Speed
+from smolship.runtime_checks.measurements import REFUSED, Host, Measurements, Speed
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.verdicts import Verdict, judge, values
 from smolship.targets import METRICS, Target
 from smolship.targets.units import UNITS, show, show_number
 
 FILES = ("report.json", "report.html", "report.md")
-COLUMNS = (
+Columns = tuple[tuple[str, str], ...]
+COLUMNS: Columns = (
     ("model_size", "size"),
     ("kl_mean", "mean KL"),
     ("top1", "top-1"),
@@ -29,6 +30,18 @@ COLUMNS = (
     ("peak_memory", "peak memory"),
 )
 """the metrics of the table at the top, with short headings"""
+COLUMNS_ON_DEVICE: Columns = (
+    ("model_size", "size"),
+    ("kl_topk", "KL over top tokens"),
+    ("kl_topk_host", "KL from this host"),
+    ("top1_host", "top-1 as here"),
+    ("prefill_512", "prefill 512"),
+    ("decode", "decode"),
+    ("sustained", "decode, sustained"),
+    ("first_token", "first token"),
+    ("peak_memory", "peak memory"),
+)
+"""the same of a device: the divergence over all tokens takes every logit"""
 
 
 class Checked(BaseModel):
@@ -132,12 +145,12 @@ def speed_with_spread(speed: Speed) -> str:
 
 def _view(report: Report) -> dict[str, Any]:
     """What the templates need: they lay out, everything is computed here."""
-    rows = [_row(each) for each in report.checked]
+    rows = [_row(each, columns_of(report)) for each in report.checked]
     ran = [each.measurements for each in report.checked if each.measurements.fidelity]
     return {
         "report": report,
         "rows": rows,
-        "columns": [(heading, METRICS[metric].unit.name) for metric, heading in COLUMNS],
+        "columns": [(heading, METRICS[metric].unit.name) for metric, heading in columns_of(report)],
         "counts": counts(report),
         "where": where(report),
         "disturbed": disturbances(report),
@@ -149,14 +162,19 @@ def _view(report: Report) -> dict[str, Any]:
     }
 
 
-def _row(checked: Checked) -> dict[str, Any]:
+def columns_of(report: Report) -> Columns:
+    """The metrics of the table at the top, with short headings."""
+    return COLUMNS_ON_DEVICE if report.device else COLUMNS
+
+
+def _row(checked: Checked, columns: Columns) -> dict[str, Any]:
     measurements = checked.measurements
     subject, found = measurements.subject, values(measurements)
     return {
         "name": f"{subject.recipe} {subject.format}",
         "anchor": f"{subject.name}-{subject.recipe}-{subject.format}".replace(" ", "-"),
         "runtime": runtime_for(subject.format).title,
-        "cells": [cell(metric, found[metric]) for metric, _ in COLUMNS],
+        "cells": [cell(metric, found[metric]) for metric, _ in columns],
         "bits": f"{subject.bits_per_weight:.2f}",
         "outcome": checked.outcome,
         "checked": checked,
@@ -215,9 +233,13 @@ def _compared(measurements: Measurements) -> list[tuple[str, str]]:
         ("this run against the reference", measurements.topk),
         ("this host's run against the reference", measurements.host_topk),
         ("this run against this host's", measurements.from_host),
+        ("this host's against itself, taken another way", measurements.host_noise),
     )
     return [
-        (f"kl_topk, {title}", f"{found.kl_mean:.3g} nats, top-1 {found.top1:.1%} ({found.positions:,} positions)")
+        (
+            f"kl_topk, {title}",
+            f"{found.kl_mean:.3g} nats, top-1 {found.top1:.1%}, with near ties {found.top1_or_near:.1%}",
+        )
         for title, found in pairs
         if found
     ]
@@ -233,7 +255,7 @@ def _setting(report: Report) -> list[tuple[str, str]]:
     before, after = loads[0].load_average[0], (loads[-1].load_average_after or loads[-1].load_average)[0]
     runtimes = {name: version for each in report.checked for name, version in each.measurements.runtime.items()}
     lines = [
-        ("Host", f"{host.cpu}, {host.usable_cores} cores, {host.system}, {host.machine}"),
+        _machine(report, first, host),
         ("Threads", str(host.threads)),
         ("Load", f"{before:.2f} before the first artefact, {after:.2f} after the last (average of one minute)"),
         ("Reference", first.reference),
@@ -247,13 +269,21 @@ def _setting(report: Report) -> list[tuple[str, str]]:
     return lines
 
 
+def _machine(report: Report, first: Measurements, host: Host) -> tuple[str, str]:
+    """What was measured on."""
+    if first.device is None:
+        return ("Host", f"{host.cpu}, {host.usable_cores} cores, {host.system}, {host.machine}")
+    facts = first.device.facts
+    return ("Device", f"{report.device}: {facts.model}, {facts.kernel}, {facts.libc}, {facts.cores} cores")
+
+
 def _doing(report: Report) -> list[tuple[str, str]]:
     """How the device was doing, from before the first artefact to after the last."""
     devices = [each.measurements.device for each in report.checked if each.measurements.device]
     if not devices:
         return []
-    facts, first, last = devices[0].facts, devices[0].before, devices[-1].after or devices[-1].before
-    lines = [("Device", f"{report.device}: {facts.model}, {facts.kernel}, {facts.libc}")]
+    first, last = devices[0].before, devices[-1].after or devices[-1].before
+    lines: list[tuple[str, str]] = []
     if first.governor:
         lines.append(("Governor", first.governor))
     if first.temperature is not None and last.temperature is not None:
@@ -275,9 +305,12 @@ def where(report: Report) -> str:
 
 
 def disturbances(report: Report) -> list[str]:
-    """What made a run on the device untrustworthy, each thing once."""
+    """What made a run on the device untrustworthy, each thing as it was seen first."""
     devices = [each.measurements.device for each in report.checked if each.measurements.device]
-    return list(dict.fromkeys(words for device in devices for words in device.disturbances))
+    seen: dict[str, str] = {}
+    for words in (words for device in devices for words in device.disturbances):
+        seen.setdefault(words.partition(":")[0], words)
+    return list(seen.values())
 
 
 def _flattered(checked: Checked) -> bool:

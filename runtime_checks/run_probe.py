@@ -11,11 +11,14 @@ from smolship.errors import RuntimeFailure
 from smolship.runtime_checks.measurements import Failure
 from smolship.runtime_checks.probe.records import PROTOCOL
 from smolship.targets import Exit, Transport
+from smolship.targets.lines import printable
 
 Record = dict[str, Any]
 OnRecord = Callable[[Record], None]
 JOB_FILE = "job.json"
 ARTEFACT = "artefact"
+SAID = 400
+"""characters of a probe's own words that are repeated"""
 SIGNALS: Mapping[str, str] = {
     "SIGILL": "an illegal instruction: the runtime was built for a processor with other features",
     "SIGKILL": "killed from outside: as a rule the system ran out of memory",
@@ -68,7 +71,7 @@ class _Listener:
         kind = record["record"]
         self.stage = {"host": "imports", "imports": "load"}.get(kind, self.stage)
         if kind == "step":
-            self.stage = str(record.get("step"))
+            self.stage = one_line(record.get("step"))
         self.done = self.done or kind == "done"
         if kind == "failed":
             self.failed = record
@@ -78,18 +81,25 @@ class _Listener:
 
 def _parse(line: str) -> Record:
     try:
-        record = json.loads(line)
-    except ValueError as error:
+        record: Any = json.loads(line)
+        if "\\u" in line:
+            json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is JSON, and no text
+    except (ValueError, RecursionError) as error:
         raise RuntimeFailure(f"the probe printed what is not its protocol: {line[:200]!r}") from error
-    if not isinstance(record, dict) or record.get("protocol") != PROTOCOL or "record" not in record:
-        raise RuntimeFailure(f"the probe speaks another protocol than {PROTOCOL}: {line[:200]!r}")
-    return record
+    if isinstance(record, dict) and record.get("protocol") == PROTOCOL and isinstance(record.get("record"), str):
+        return record
+    raise RuntimeFailure(f"the probe speaks another protocol than {PROTOCOL}: {line[:200]!r}")
+
+
+def one_line(said: object) -> str:
+    """What a probe says, as a terminal, a table and any file can hold it."""
+    return printable(" ".join(str(said).split())[:SAID])
 
 
 def _failure(end: Exit, listener: _Listener, timeout: float) -> Failure | None:
     if listener.failed is not None:
-        message = f"{listener.failed['kind']}: {listener.failed['error']}"
-        return Failure(stage=str(listener.failed["stage"]), message=message, errors=end.errors)
+        message = ": ".join(one_line(listener.failed.get(key, "it did not say why")) for key in ("kind", "error"))
+        return Failure(stage=one_line(listener.failed.get("stage", listener.stage)), message=message, errors=end.errors)
     if end.timed_out:
         message = f"took longer than {timeout:.0f} s and was ended"
     elif end.signal is not None:

@@ -4,6 +4,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
 from smolship.errors import RuntimeFailure
@@ -24,8 +27,9 @@ def take_steps(
     steps: Sequence[Step],
     settings: Settings,
     advance: Advance,
+    ids: Sequence[NDArray[np.int64]] = (),
 ) -> Collector:
-    """Take steps with an artefact on its own runtime here; what they told.
+    """Take steps with an artefact on its own runtime here; what they told. `ids`: whose likelihoods are asked.
 
     `RuntimeFailure` says how the runtime failed, `InputError` what is not installed.
     """
@@ -37,7 +41,7 @@ def take_steps(
         there = Local(Path(folder))
         stage(there, artefact.folder, job)
         asked = questions_for(checkpoint.tokenizer)
-        collector = Collector(asked, checkpoint.tokenizer, reference, there, None, advance)
+        collector = Collector(asked, checkpoint.tokenizer, reference, there, None, advance, ids)
         ended = run_probe(there, collector, timeout=timeout, command=[settings.python, "-m", "probe", JOB_FILE])
     failure = collector.failure or ended
     if failure:

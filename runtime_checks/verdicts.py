@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from smolship.runtime_checks.measurements import Agreement, Fidelity, Measurements
+from smolship.runtime_checks.measurements import REFUSED, Agreement, Fidelity, Measurements
+from smolship.runtime_checks.runtimes import runtime_for
 from smolship.targets import METRICS, Budget, Target
 from smolship.targets.units import show
 
@@ -17,11 +18,8 @@ ALWAYS: tuple[Budget, ...] = (
     Budget(metric="chat_template", limit=">= 100 %", source="another template is another prompt"),
 )
 """what every artefact must keep on every target"""
-ON_DEVICE: tuple[Budget, ...] = (
-    Budget(metric="top1_host", limit=">= 99 %", source="the same file computes the same: only near ties may differ"),
-    Budget(metric="kl_topk_host", limit="<= 0.002 nats", source="the same file computes the same: roundings apart"),
-)
-"""what a run on a device must keep besides: its kernels compute what this host's do"""
+NOISE = 2.0
+"""how many times its own noise a file may be from this host's run: both runs have that noise"""
 
 
 class Verdict(BaseModel):
@@ -53,10 +51,27 @@ def judge(measurements: Measurements, target: Target) -> tuple[Verdict, ...]:
         format=subject.format, recipe=subject.recipe, parameters=subject.parameters, context=subject.context
     )
     named = {budget.metric for budget in budgets}
-    always = (*ALWAYS, *ON_DEVICE) if measurements.device else ALWAYS
+    always = (*ALWAYS, *_same_as_host(measurements)) if measurements.device else ALWAYS
     required = [budget for budget in always if budget.metric not in named]
     return tuple(
         _verdict(budget, measurements, target) for budget in (*required, *budgets) if _concerns(budget, measurements)
+    )
+
+
+def _same_as_host(measurements: Measurements) -> tuple[Budget, Budget]:
+    """A device's kernels compute what this host's do: but for near ties, and for a file's own noise."""
+    runtime, noise = runtime_for(measurements.subject.format), measurements.host_noise
+    kl, reason = runtime.apart, f"the same file computes the same, within what {runtime.title} rounds differently"
+    if noise and NOISE * noise.kl_mean > kl:
+        kl = NOISE * noise.kl_mean
+        reason += (
+            f": {runtime.apart:g} nats, or as here twice the {noise.kl_mean:.2g} nats by which this host differs from "
+            "itself when it takes the text another way"
+        )
+    near = f"near ties, within {runtime.near_tie:g} nats on this host, may differ"
+    return (
+        Budget(metric="top1_host", limit=">= 99 %", source=f"the same file prefers the same tokens; {near}"),
+        Budget(metric="kl_topk_host", limit=f"<= {kl:.3g} nats", source=reason),
     )
 
 
@@ -76,7 +91,7 @@ def _verdict(budget: Budget, measurements: Measurements, target: Target) -> Verd
     if budget.of.of == "device" and not (target.measured_here or measurements.device):
         value, outcome, shown = None, "not measured", f"needs the device: {target.title}"
     elif value is None:
-        failed = measurements.failure is not None
+        failed = measurements.failure is not None and measurements.failure.stage != REFUSED
         outcome, shown = ("fail", "the runtime failed") if failed else ("not measured", _why_not(budget, measurements))
     elif distrusted := _distrusted(budget, measurements):
         outcome, shown = "not measured", f"{show(value, budget.of.unit)}, not trusted: {distrusted}"
@@ -107,6 +122,8 @@ def _distrusted(budget: Budget, measurements: Measurements) -> str:
 
 
 def _why_not(budget: Budget, measurements: Measurements) -> str:
+    if measurements.failure is not None:
+        return "it was not run"
     reason = measurements.unsupported.get("tokenize") if budget.metric in _OF_TOKENIZER else None
     if measurements.device and budget.metric in _OF_ALL_LOGITS:
         reason = "takes every logit: `smolship check` measures it on this host"
@@ -149,7 +166,7 @@ _READERS: dict[str, Callable[[Measurements], float | None]] = {
     "perplexity_ratio": lambda m: f.perplexity_ratio if (f := _fidelity(m)) else None,
     "kl_topk": lambda m: m.topk.kl_mean if m.topk else None,
     "kl_topk_host": lambda m: m.from_host.kl_mean if m.from_host else None,
-    "top1_host": lambda m: m.from_host.top1 if m.from_host else None,
+    "top1_host": lambda m: m.from_host.top1_or_near if m.from_host else None,
     "tokenizer": lambda m: _share(m.tokenizer),
     "chat_template": lambda m: _share(m.chat_template),
     "answers": _answers,

@@ -5,7 +5,7 @@ from smolship.targets.devices import DeviceEntry, Devices, load_devices
 from smolship.targets.facts import Facts, read_facts
 from smolship.targets.goal import Goal, goal_of, parse_goal
 from smolship.targets.metrics import METRICS, Metric
-from smolship.targets.ssh import Access, Ssh
+from smolship.targets.ssh import Access, Ssh, Unreachable
 from smolship.targets.state import State, disturbances, read_state
 from smolship.targets.target import Device, Target, load_target, target_names
 from smolship.targets.transport import Exit, Local, Transport
@@ -26,6 +26,7 @@ __all__ = [
     "State",
     "Target",
     "Transport",
+    "Unreachable",
     "disturbances",
     "goal_of",
     "load_devices",

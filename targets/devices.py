@@ -19,7 +19,7 @@ class DeviceEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^\w[\w.-]*$")
     """what reports and tables call it, and its folder among theirs"""
     host: str
     """`[user@]host[:port]`, or a Host of `~/.ssh/config`"""

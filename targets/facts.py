@@ -30,7 +30,7 @@ say free "$(df -Pk . 2>/dev/null | tail -n 1)"
 say home "$(pwd)"
 """
 
-_DF = re.compile(r"\s(\d+)\s+(\d+)\s+(\d+)\s+\d+%\s")
+_DF = re.compile(r"\s\d+\s+\d+\s+(\d{1,15})\s+\d+%\s")
 _KIB = 1024
 
 
@@ -88,7 +88,7 @@ def read_facts(transport: Transport) -> Facts:
         cores=number(told.get("cores", "")) or 1,
         memory_total=_kib(told.get("memory", "")),
         memory_available=_kib(told.get("available", "")),
-        free=int(space[3]) * _KIB if space else None,
+        free=int(space[1]) * _KIB if space else None,
     )
 
 

@@ -36,7 +36,7 @@ def read_state(transport: Transport) -> State:
     """Ask how a device is doing."""
     told = ask(transport, _STATE)
     frequency, temperature = number(told.get("frequency", "")), number(told.get("temperature", ""))
-    load = re.match(r"\d+\.\d+", told.get("load", ""))
+    load = re.match(r"\d{1,6}\.\d{1,6}\b", told.get("load", ""))
     throttled = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})", told.get("throttled", ""))
     return State(
         governor=told.get("governor") or None,
@@ -47,14 +47,18 @@ def read_state(transport: Transport) -> State:
     )
 
 
-def disturbances(before: State, after: State, cores: int) -> tuple[str, ...]:
-    """What makes the speeds of a run between two moments untrustworthy, in words; nothing if nothing was seen."""
+def disturbances(before: State, after: State | None, cores: int) -> tuple[str, ...]:
+    """What makes the speeds of a run between two moments untrustworthy, in words; nothing if nothing was seen.
+
+    `after` is `None` if the device could not be asked any more.
+    """
     found = []
     if before.load is not None and before.load > max(1.0, cores / 2):
         found.append(f"busy with other work: load {before.load:.1f} before the run")
-    if before.throttled is not None and after.throttled is not None:
-        now = (before.throttled | after.throttled) & 0xF
-        new = (after.throttled >> 16) & ~(before.throttled >> 16) & 0xF
+    if before.throttled is not None:
+        later = before.throttled if after is None or after.throttled is None else after.throttled
+        now = (before.throttled | later) & 0xF
+        new = (later >> 16) & ~(before.throttled >> 16) & 0xF
         found += [words for bit, words in _THROTTLED.items() if (now | new) >> bit & 1]
     return tuple(found)
 

@@ -36,7 +36,8 @@ def parse_toml(text: str, file: str, kind: type[T]) -> T:
         key = "".join(f" {part + 1}" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
         wrong = {"extra_forbidden": "no such key", "missing": "this key is missing"}.get(first["type"])
         message = wrong or first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{file}, line {line_of(text, where)}, {key}: {message}") from error
+        place = ", ".join(filter(None, (file, f"line {line_of(text, where)}", key)))  # no key: all of the file is wrong
+        raise InputError(f"{place}: {message}") from error
 
 
 def line_of(text: str, where: tuple[int | str, ...]) -> int:

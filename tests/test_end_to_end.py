@@ -7,11 +7,33 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from board.board import Board
+from kept_kits import kept_kits
 
 from smolship.artefact import Artefact
 
 pytestmark = pytest.mark.real
 FORMATS = ("gguf", "onnx", "executorch")
+EMULATED = """
+name = "emulated"
+title = "the emulated board"
+[device]
+architecture = "aarch64"
+cpu_features = ["asimddp"]
+runtimes = ["gguf", "onnx", "executorch"]
+[[budget]]
+metric = "answers"
+limit = ">= 100 %"
+source = "the capital of France"
+[[budget]]
+metric = "peak_memory"
+limit = "<= 800 MB"
+source = "three runtimes on this host"
+[[budget]]
+metric = "kl_mean"
+limit = "<= 0.2 nats"
+source = "README"
+"""
 RECIPES = ("q4-e8-calibrated", "q8")
 
 
@@ -112,6 +134,34 @@ def test_another_device_s_speed_is_not_measured_here(run: Run) -> None:
     assert verdicts["decode"]["outcome"] == "not measured"
     assert verdicts["decode"]["value"] is None
     assert verdicts["size"]["outcome"] == "pass"
+
+
+def test_the_emulated_board_computes_what_this_host_does(run: Run, board: Board, tmp_path: Path) -> None:
+    folders = [run.out / f"SmolLM2-135M-Instruct-{RECIPES[0]}-{fmt}" for fmt in FORMATS]
+    (tmp_path / "emulated.toml").write_text(EMULATED)
+    reach = ("--host", "board", "--ssh-config", board.ssh_config, "--target", tmp_path / "emulated.toml")
+    written = ("--report", tmp_path, "--junit", tmp_path / "smoke.xml", "--json")
+    with kept_kits():
+        ended = smolship("smoke", *folders, *reach, *written, "--brief", "--threads", "1")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (device,) = json.loads(ended.stdout)
+    assert device["report"]["device"] == "board"
+    assert [one["measurements"]["subject"]["format"] for one in device["report"]["checked"]] == list(FORMATS)
+    for one in device["report"]["checked"]:
+        measured, verdicts = one["measurements"], {verdict["metric"]: verdict for verdict in one["verdicts"]}
+        assert measured["failure"] is None
+        assert measured["device"]["facts"]["machine"] == measured["host"]["machine"] == "aarch64"
+        assert [answer["right"] for answer in measured["answers"]] == [True]
+        assert measured["from_host"]["positions"] == 128
+        assert measured["from_host"]["top1_or_near"] >= 0.99
+        assert measured["from_host"]["kl_mean"] <= max(0.002, 2 * measured["host_noise"]["kl_mean"])
+        assert measured["memory"]["peak"] > measured["after_imports"]["rss"] > 0
+        assert measured["decode"]["tokens"] / measured["decode"]["seconds"][0] > 0.1
+        for metric in ("top1_host", "kl_topk_host", "answers", "peak_memory"):
+            assert (verdicts[metric]["outcome"], verdicts[metric]["measured"]) == ("pass", "on the device")
+        assert verdicts["kl_mean"]["measured"] == "on this host"  # by `ship`, of the same file
+    assert (tmp_path / "smoke.xml").read_text().count("<testcase ") == len(FORMATS)
+    assert "measured on the device" in (tmp_path / "report.html").read_text()
 
 
 def measurements(run: Run, recipe: str, fmt: str) -> dict[str, Any]:

@@ -20,7 +20,13 @@ from smolship.runtime_checks.kits.platform import Platform
 
 ARCHIVE = "kit.tar.gz"
 
-KITS: dict[str, str] = {"gguf": "kit_gguf", "onnx": "kit_onnx", "executorch": "kit_executorch"}
+OWN_LLAMA_CPP = "gguf-installed"
+KITS: dict[str, str] = {
+    "gguf": "kit_gguf",
+    OWN_LLAMA_CPP: "kit_gguf_installed",
+    "onnx": "kit_onnx",
+    "executorch": "kit_executorch",
+}
 """by format: the module that makes the kit of its runtime"""
 
 
@@ -99,8 +105,11 @@ def _make(maker: Maker, platform: Platform, place: Path, progress: Progress) -> 
             folder.mkdir()
         maker.assemble(platform, files, progress)
         pack(files, made / ARCHIVE)
-        if not place.exists():
+        try:
             made.rename(place)
+        except OSError:
+            if not (place / ARCHIVE).is_file():  # or else somebody was quicker
+                raise
     except OSError as error:
         raise InputError(f"cannot make {place} ({error.strerror or error}): free some room there") from error
     finally:
@@ -112,7 +121,7 @@ def pack(folder: Path, archive: Path, below: str = "") -> None:
     with (
         archive.open("wb") as raw,
         gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT, dereference=True) as packed,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT, dereference=True) as packed,
     ):
         for path in _files(folder):
             member = packed.gettarinfo(path, below + path.relative_to(folder).as_posix())

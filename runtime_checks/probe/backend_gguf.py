@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Backend:
     def __init__(self, artefact: str, context: int, threads: int) -> None:
         llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
-        self.versions = {"llama-cpp-python": llama_cpp.__version__, "llama.cpp": _version()}
+        self.versions = {"llama-cpp-python": llama_cpp.__version__, "llama.cpp": _version(), **_load_backends()}
         path = Path(artefact) / MODEL_FILE
         options = llama_cpp.llama_model_default_params()
         options.n_gpu_layers = 0
@@ -122,3 +123,22 @@ class Backend:
 def _version() -> str:
     version = llama_cpp.llama_version()
     return version.decode("ascii", "replace") if version else "unknown"
+
+
+def _load_backends() -> dict[str, str]:
+    """Have llama.cpp choose among its CPU backends, where a kit brings one for each kind of processor.
+
+    `{"ggml backend": "CPU (armv8.2_2)"}`, or nothing where llama.cpp has but one; `RuntimeError` if none runs here.
+    """
+    folder = os.environ.get("LLAMA_CPP_LIB_PATH")  # where the binding has looked too
+    if folder is None:
+        return {}
+    ggml = ctypes.CDLL(f"{folder}/libggml.so")
+    if ggml.ggml_backend_reg_count():
+        return {}
+    ggml.ggml_backend_load_all_from_path(os.fsencode(folder))
+    if not ggml.ggml_backend_reg_count():
+        raise RuntimeError(f"none of llama.cpp's backends in {folder} runs on this processor")
+    # It tries each and keeps the best: the one that is still mapped.
+    chosen = re.findall(r"/libggml-cpu-(.+)\.so$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+    return {"ggml backend": f"CPU ({chosen[0]})"} if chosen else {}

@@ -1,6 +1,7 @@
 """The verbs that reach a device over SSH: parse, call a workflow, print."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,19 +14,20 @@ from smolship.terminal import output, showing_progress
 
 if TYPE_CHECKING:
     from smolship.targets import Access
-    from smolship.workflows.smoke import Place
+    from smolship.workflows.places import Place
 
 device_app = typer.Typer(
     help="What smolship keeps on a device over SSH.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-Host = Annotated[str, typer.Argument(metavar="HOST", help="[user@]host[:port], or a Host of ~/.ssh/config.")]
+Host = Annotated[str, typer.Argument(metavar="HOST", help="user@host, user@host:port or a Host of ~/.ssh/config.")]
 
 
 def smoke(
     artefacts: options.Artefacts,
     *,
     host: Annotated[
-        str | None, typer.Option(help="One device: [user@]host[:port], or a Host of ~/.ssh/config; with --target.")
+        str | None,
+        typer.Option(help="One device: user@host, user@host:port or a Host of ~/.ssh/config; with --target."),
     ] = None,
     target: Annotated[
         str | None, typer.Option("--target", "-t", help="What the device at --host is: a profile or your .toml file.")
@@ -46,6 +48,9 @@ def smoke(
     sustained: Annotated[
         float, typer.Option(min=0, help="Seconds of decoding without a pause; 0 for none. Not with --brief.")
     ] = 60.0,
+    use_installed: Annotated[
+        bool, typer.Option("--use-installed", help="Run GGUF files with the device's own llama.cpp, of the same build.")
+    ] = False,
     checkpoint: options.MadeFrom = None,
     revision: options.Revision = None,
     threads: Annotated[
@@ -77,6 +82,7 @@ def smoke(
     with showing_fleet([place.name for place in places]) as fleet:
         source = open_source(opened, checkpoint, revision, fleet.here)
         order = Smoke.of(opened, source, settings, workload_for(brief=brief, sustained=sustained), text, tokens)
+        order = replace(order, use_installed=use_installed)
         here = Settings(options.DEFAULT_THREADS, timeout=timeout)
         results = smoke(opened, source, places, order, here=here, progress_of=fleet.of, progress=fleet.here)
     written = write_reports(results, opened, report, junit)
@@ -121,7 +127,7 @@ def _places(
 ) -> "list[Place]":
     """The devices that the options name: one by its host, or those of the file."""
     from smolship.targets import load_devices, load_target, target_names
-    from smolship.workflows.smoke import over_ssh
+    from smolship.workflows.places import over_ssh
 
     access = _access(ssh_config)
     if host is not None:

@@ -128,20 +128,21 @@ def report(made: "Report", folder: Path | None) -> View:
 
 
 def _report_tables(made: "Report") -> tuple[Table, ...]:
-    from smolship.runtime_checks.report import COLUMNS, cell, where
+    from smolship.runtime_checks.report import cell, columns_of, where
     from smolship.runtime_checks.verdicts import values
     from smolship.targets import METRICS
 
+    columns = columns_of(made)
     figures: list[tuple[str, ...]] = []
     exceptions: list[tuple[str, ...]] = []
     for one in made.checked:
         subject, found = one.measurements.subject, values(one.measurements)
         name = f"{subject.recipe} {subject.format}"
-        figures.append((name, *(cell(metric, found[metric]) for metric, _ in COLUMNS), one.outcome))
+        figures.append((name, *(cell(metric, found[metric]) for metric, _ in columns), one.outcome))
         if failure := one.measurements.failure:
             exceptions.append((name, f"the runtime, at {failure.stage}", "", failure.message, one.outcome))
         exceptions += [(name, v.title, v.limit, v.shown, v.outcome) for v in one.verdicts if v.outcome != "pass"]
-    headings = tuple("\n".join([*heading.split(), METRICS[metric].unit.name]) for metric, heading in COLUMNS)
+    headings = tuple("\n".join([*heading.split(), METRICS[metric].unit.name]) for metric, heading in columns)
     place = f"{where(made)} {made.device}".strip()
     title = f"Measured {place}, held against the budgets of {made.target}"
     tables = [table(title, ("artefact", *headings, ""), figures, headings, dense=True)]
@@ -197,8 +198,8 @@ def _comparison(made: "Report") -> tuple[Table, ...]:
             there, here, apart = found.topk, found.host_topk, found.from_host
             kl = [figure("kl_topk", each.kl_mean) for each in (there, here, apart)]
             answers = f"{sum(answer.right for answer in found.answers)} of {len(found.answers)}"
-            rows.append((name, *kl, figure("top1_host", apart.top1), answers))
-    columns = ("artefact", "kl_topk there", "kl_topk here", "kl_topk between", "same top-1", "answers")
+            rows.append((name, *kl, figure("top1_host", apart.top1), figure("top1_host", apart.top1_or_near), answers))
+    columns = ("artefact", "kl_topk there", "kl_topk here", "kl_topk between", "same top-1", "or near tie", "answers")
     title = "The same file there and here, against the fp32 reference and each other"
     return (table(title, columns, rows, columns[1:]),) if rows else ()
 

@@ -159,5 +159,5 @@ def _require_asyncssh() -> None:
         import asyncssh  # noqa: F401 - whether it is there
     except ImportError as error:
         raise InputError(
-            "a device is reached with asyncssh, which is not installed here: pip install 'smolship[ssh]'"
+            "a device is reached with asyncssh, which is not installed here: pip install 'smolship[device]'"
         ) from error

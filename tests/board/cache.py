@@ -10,6 +10,11 @@ CACHE_VARIABLE = "SMOLSHIP_TEST_CACHE"
 """names the folder that all is kept in, instead of ~/.cache/smolship-tests"""
 
 
+def cache_root() -> Path:
+    """The folder that all of it is kept in."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "smolship-tests")
+
+
 def kept(name: str, sources: Sequence[str], make: Callable[[Path, Path], None]) -> Path:
     """The folder that `make(folder, work)` filled, from the cache or made now; `work` holds what is not kept.
 
@@ -17,7 +22,7 @@ def kept(name: str, sources: Sequence[str], make: Callable[[Path, Path], None]) 
     place and renamed into it: a folder of this name is whole, whoever else makes one meanwhile.
     """
     key = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:12]
-    cache = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "smolship-tests")
+    cache = cache_root()
     place = cache / f"{name}-{key}"
     if not place.is_dir():
         cache.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from smolship.cache import cache_folder
 from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.quantize import Calibrating, quantize
-from smolship.cache import cache_folder
 from smolship.quantize.calibration import Calibration
 from smolship.quantize.distillation import distil
 from smolship.quantize.distillation.loss import divergence_at_head

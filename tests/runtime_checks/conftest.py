@@ -1,4 +1,4 @@
-"""A tiny artefact, and what its checks need, made once a run."""
+"""What checks of the tiny artefact need, made once a run."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,14 +10,6 @@ from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
 from smolship.reference import Reference
 from smolship.runtime_checks.windows import ReferenceWindows, reference_windows, windows
-from smolship.workflows.build import Order, build
-
-
-@pytest.fixture(scope="session")
-def tiny_artefact(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Artefact:
-    """The tiny model as an 8-bit GGUF for a context of 1,024 tokens; tests must not write into it."""
-    out = tmp_path_factory.mktemp("artefacts")
-    return build(tiny_checkpoint, out, Order(recipes=("q8",), formats=("gguf",), context=1024))[0].artefact
 
 
 @pytest.fixture(scope="session")

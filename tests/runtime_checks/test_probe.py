@@ -8,9 +8,11 @@ import venv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from smolship.artefact import Artefact
+from smolship.runtime_checks.fidelity import log_softmax
 from smolship.runtime_checks.run_probe import stage
 from smolship.targets import Local
 
@@ -88,6 +90,46 @@ def test_every_record_of_a_whole_job(workplace: Path) -> None:
     assert [each["step"] for each in named(records, "step")] == ["speed", "memory", "generate", "tokenize", "windows"]
 
 
+def test_likelihoods_are_those_of_the_logits(tmp_path: Path, tiny_artefact: Artefact) -> None:
+    windows = [[30, 40, 50], list(range(20, 220))]
+    ids = [[[0, 5, 319]] * len(window) for window in windows]
+    steps: list[dict[str, Any]] = [
+        {"step": "windows", "windows": windows, "keep": 9, "patience": 5},
+        {"step": "likelihoods", "windows": windows, "ids": ids},
+    ]
+    write_job(tmp_path, tiny_artefact, steps)
+    records, end = probe(tmp_path)
+    assert end.returncode == 0, end.stderr
+    told = named(records, "likelihoods")
+    assert [each["window"] for each in told] == [0, 1]
+    for record, logits in zip(told, named(records, "logits"), strict=True):
+        rows = log_softmax(np.fromfile(tmp_path / logits["file"], "<f4").reshape(logits["shape"]))
+        assert record["top1"] == rows.argmax(axis=-1).tolist()
+        assert np.allclose(record["log_probabilities"], rows[:, [0, 5, 319]], atol=1e-5)
+        assert np.allclose(
+            np.exp(record["tail"]), np.delete(np.exp(rows), [0, 5, 319], axis=-1).sum(axis=-1), atol=1e-5
+        )
+
+
+def test_a_sustained_run_lasts_as_long_as_asked_and_begins_again_when_its_context_is_full(
+    tmp_path: Path, tiny_artefact: Artefact
+) -> None:
+    """The context holds 60 tokens: without beginning again the runtime would refuse the sixty-first."""
+    step = {"step": "sustained", "seconds": 1.0, "slice": 0.2, "tokens": [30, 40, 50], "room": 60}
+    write_job(tmp_path, tiny_artefact, [step], context=60)
+    start = time.monotonic()
+    records, end = probe(tmp_path)
+    assert end.returncode == 0, end.stderr
+    assert time.monotonic() - start >= 1
+    (found,) = named(records, "sustained")
+    assert found["tokens"] > 3 * 60
+    assert 0.5 < found["seconds"] < 1.5
+    assert 2 <= len(found["rates"]) <= 5
+    assert min(found["rates"]) > 0
+    assert max(found["rates"]) >= found["tokens"] / found["seconds"] * 0.9
+    assert [each["done"] for each in named(records, "progress")] == list(range(1, len(found["rates"]) + 1))
+
+
 def test_what_a_runtime_prints_does_not_reach_the_records(workplace: Path) -> None:
     backend = workplace / "probe" / "backend_gguf.py"
     noisy = backend.read_text() + "\nimport os\nos.write(1, b'noise\\n')\nprint('more noise')\n"
@@ -107,6 +149,9 @@ def test_what_a_runtime_prints_does_not_reach_the_records(workplace: Path) -> No
         ({"backend": "os"}, "imports", "is no backend module"),
         ({"backend": "backend_of_nothing"}, "imports", "backend_of_nothing"),
         ({"steps": [SPEED | {"prefill": [4096]}]}, "speed", "was given only 64"),
+        ({"steps": [{"step": "likelihoods", "windows": [[30]], "ids": [[[320]]]}]}, "likelihoods", "out of bounds"),
+        ({"steps": [{"step": "likelihoods", "windows": [[30]], "ids": []}]}, "likelihoods", "shorter"),
+        ({"steps": [{"step": "sustained", "seconds": 9, "slice": 1, "tokens": [], "room": 9}]}, "sustained", ""),
         ({"steps": [{"step": "windows", "windows": [[30] * 900], "keep": 2, "patience": 1}]}, "windows", "is full"),
         ({"steps": [{"step": "windows", "windows": [[30]] * 3, "keep": 1, "patience": 0.1}]}, "windows", "nobody took"),
     ],

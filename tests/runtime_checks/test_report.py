@@ -2,105 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from measured import BOARD, DOING, measured, on_device
 
 from smolship.runtime_checks.chart import Point, scatter
-from smolship.runtime_checks.measurements import (
-    Agreement,
-    Answer,
-    Failure,
-    Fidelity,
-    Host,
-    Measurements,
-    PeakMemory,
-    Resident,
-    Speed,
-    Subject,
-    TextUsed,
-)
+from smolship.runtime_checks.measurements import REFUSED, Agreement, Failure, OnDevice
 from smolship.runtime_checks.report import Report, prediction, render, report_of, write_report
 from smolship.targets import load_target
-
-LOAD = (0.5, 0.4, 0.3)
-HOST = Host(
-    cpu="Some CPU",
-    features=("avx2",),
-    cores=4,
-    usable_cores=2,
-    threads=2,
-    memory_total=8 << 30,
-    memory_available=4 << 30,
-    machine="x86_64",
-    system="Linux 6",
-    libc="glibc 2.36",
-    python="3.11",
-    numpy="2",
-    load_average=LOAD,
-    load_average_after=LOAD,
-)
-
-
-def measured(recipe: str = "q8", fmt: str = "gguf", *, top1: float = 0.96, quantised: bool = False) -> Measurements:
-    """One artefact's measurements, written out as data."""
-    subject = Subject(
-        name="SmolLM2-135M-Instruct",
-        format=fmt,
-        recipe=recipe,
-        context=2048,
-        parameters=134_515_008,
-        size=145_000_000,
-        model_size=144_810_752,
-        bits_per_weight=8.51,
-        model_sha256="0" * 64,
-        instruct=True,
-        already_quantised=quantised,
-        stored_as="Q4_1" if quantised else "bfloat16",
-    )
-    return Measurements(
-        subject=subject,
-        reference="the same checkpoint in fp32",
-        host=HOST,
-        runtime={"llama.cpp": "1"},
-        after_imports=Resident(peak=42_000_000, rss=42_000_000, anon=22_000_000, file=20_000_000),
-        load_seconds=0.2,
-        memory=PeakMemory(
-            peak=271_000_000,
-            sampled_rss=270_000_000,
-            anon=105_000_000,
-            file=165_000_000,
-            shared=0,
-            most_anon=105_000_000,
-            samples=500,
-        ),
-        prefill={512: Speed(tokens=512, seconds=(0.6, 0.5, 0.7))},
-        first_token=Speed(tokens=64, seconds=(0.1,), warmup_seconds=0.4),
-        decode=Speed(tokens=128, seconds=(1.0,)),
-        answers=(
-            Answer(
-                name="capital-of-france",
-                prompt="What is the capital of France?",
-                expected="Paris",
-                text="<script>alert('Paris')</script>",
-                right=True,
-                stopped=True,
-                should_stop=True,
-            ),
-        ),
-        text=TextUsed(name="smolship's evaluation text", sha256="1" * 64, windows=8, length=512),
-        fidelity=Fidelity(
-            positions=4096,
-            windows=8,
-            kl_mean=0.004,
-            kl_p99=0.02,
-            kl_max=0.08,
-            top1=top1,
-            perplexity=21,
-            reference_perplexity=20,
-        ),
-    )
 
 
 class Page(HTMLParser):
@@ -231,3 +143,58 @@ def test_a_prediction_without_a_measurement_is_shown_as_that() -> None:
     failed = plain.model_copy(update={"subject": subject, "fidelity": None})
     assert prediction(failed) == "mean KL divergence: predicted 0.0613 nats, not measured"
     assert prediction(plain) is None
+
+
+def test_a_devices_figures_are_said_to_be_measured_on_it() -> None:
+    made = report_of([on_device(), on_device("onnx")], load_target("raspberry-pi-5"), "pi@board")
+    text = " ".join(page_of(made).text.split())
+    assert "Speed, memory and answers below were measured on the device pi@board. Sizes belong to the files" in text
+    assert "which is not Raspberry Pi 5" not in text
+    assert "needs the device" not in text
+    assert "measured on the device" in text.partition("Budgets of")[2]
+    for kind in ("html", "md"):
+        shown = render(made, kind).replace("&#39;", "'")
+        assert "on the device" in shown
+        for words in (
+            "pi@board: Raspberry Pi 5 Model B Rev 1.0, Linux 6.12, glibc 2.36",
+            "48.3 °C before, 48.3 °C after",
+            "ondemand",
+        ):
+            assert words in shown
+    assert "kl_topk, this run against this host's 0.0004 nats, top-1 99.8%, with near ties 100.0%" in text
+    assert "decode, first and last slice of a run without a pause 22.0 and 18.0 tok/s" in text
+
+
+def test_a_disturbed_run_is_marked_and_its_speeds_are_shown_and_not_trusted() -> None:
+    hot = on_device(disturbances=("throttled by its firmware", "under-voltage: a weak power supply"))
+    made = report_of([hot], load_target("raspberry-pi-5"), "pi")
+    text = " ".join(page_of(made).text.split())
+    assert "which was disturbed: throttled by its firmware; under-voltage: a weak power supply" in text
+    assert "128.0 tok/s, not trusted: throttled by its firmware" in text
+    assert "**Disturbed**: throttled by its firmware" in render(made, "md")
+    assert "isturbed" not in render(report_of([on_device()], load_target("raspberry-pi-5"), "pi"), "html")
+
+
+def test_an_artefact_that_was_refused_is_not_called_a_runtime_that_failed() -> None:
+    failure = Failure(stage=REFUSED, message="pi has no room for <it>")
+    made = report_of([on_device(), on_device("onnx", failure=failure)], load_target("raspberry-pi-5"), "pi")
+    text = " ".join(page_of(made).text.split())
+    assert made.checked[1].outcome == "refused"
+    assert "Not run: pi has no room for <it>" in text
+    assert "runtime failed" not in text
+    assert "not run: pi has no room for <it>" in render(made, "md")
+
+
+def test_what_a_device_calls_itself_is_text_and_no_markup() -> None:
+    named = replace(BOARD, model="<b>|board|</b>")
+    board = OnDevice(destination="pi", facts=named, before=DOING, after=None)
+    made = report_of([on_device(device=board)], load_target("raspberry-pi-5"), "<i>pi</i>")
+    page = page_of(made)
+    assert {"b", "i"}.isdisjoint(page.tags)
+    assert "<i>pi</i>: <b>|board|</b>" in page.text
+    assert "<b>\\|board\\|</b>" in render(made, "md")
+
+
+def test_a_report_of_a_device_reads_back(tmp_path: Path) -> None:
+    made = report_of([on_device(), on_device("onnx")], load_target("raspberry-pi-5"), "pi")
+    assert Report.model_validate_json(write_report(made, tmp_path)[0].read_bytes()) == made

@@ -57,7 +57,7 @@ def test_what_names_no_device_is_refused(text: str) -> None:
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asyncssh", None)
-    with pytest.raises(InputError, match=r"pip install 'smolship\[ssh\]'"), Ssh("host", "folder"):
+    with pytest.raises(InputError, match=r"pip install 'smolship\[device\]'"), Ssh("host", "folder"):
         pass
 
 

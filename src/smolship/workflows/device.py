@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from smolship.errors import InputError
 from smolship.runtime_checks.device import Device
-from smolship.runtime_checks.kits.kit import KITS
+from smolship.runtime_checks.runtimes import RUNTIMES
 from smolship.runtime_checks.suitability import require_system
 from smolship.targets import Facts, State, Transport, read_state
 
@@ -25,7 +25,9 @@ class Seen:
 def look(name: str, transport: Transport) -> Seen:
     """Ask a device what it is and how it is doing; nothing is sent there."""
     device = Device.reached(name, transport)
-    return Seen(name, device.facts, read_state(transport), {each: _runs(device, each) for each in KITS}, device.kept())
+    return Seen(
+        name, device.facts, read_state(transport), {each: _runs(device, each) for each in RUNTIMES}, device.kept()
+    )
 
 
 def clean(name: str, transport: Transport) -> int:

@@ -1,8 +1,7 @@
 """Smoke: artefacts on devices over SSH, side by side, held against the reference and against this host."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,24 +18,15 @@ from smolship.runtime_checks.measurements import REFUSED, Failure, Measurements
 from smolship.runtime_checks.report import Report, report_of
 from smolship.runtime_checks.suitability import require_target
 from smolship.runtime_checks.windows import Windows, reference_windows
-from smolship.targets import Access, Ssh, Target, Transport
+from smolship.targets import Unreachable
 from smolship.workflows.check import described, prepare, require_source
+from smolship.workflows.places import Place, side_by_side
 
 if TYPE_CHECKING:
     from smolship.reference import Reference
 
 TOKENS, WINDOW = 1024, 128
 """of fidelity on a device"""
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A device to test, and how it is reached."""
-
-    name: str
-    target: Target
-    connect: Callable[[Progress], AbstractContextManager[Transport]]
-    """opens the way to the user's home there"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,8 @@ class Smoke:
     """`threads` 0: as many as a device has cores, at most four"""
     workload: Workload
     chosen: Windows
+    use_installed: bool = False
+    """run GGUF files with the llama.cpp that a device has"""
 
     @classmethod
     def of(
@@ -79,11 +71,6 @@ class Smoke:
 def workload_for(*, brief: bool, sustained: float) -> Workload:
     """How much is asked of a device."""
     return BRIEF if brief else replace(ON_DEVICE, sustained=sustained)
-
-
-def over_ssh(name: str, host: str, target: Target, access: Access) -> Place:
-    """A device that is reached at `host`."""
-    return Place(name, target, lambda progress: Ssh(host, ".", access=access, progress=progress))
 
 
 def smoke(
@@ -111,29 +98,40 @@ def smoke(
 
         return Reference.from_checkpoint(checkpoint, here.threads, progress)
 
-    with ThreadPoolExecutor(len(places)) as pool:  # who is not there says so before anything is computed
-        results = dict(zip(places, pool.map(lambda place: _look(place, progress_of(place.name)), places), strict=True))
-        living = [place for place, result in results.items() if result.error is None]
-        if living:
-            with reference_windows(load, order.chosen, described(checkpoint), progress) as reference:
-                expected = Expected.of(reference)
-                runs = [HostRun.of(artefact, checkpoint, expected, here, progress) for artefact in artefacts]
+    # who is not there says so before anything is computed
+    seen = side_by_side(lambda place: _look(place, order, progress_of(place.name)), places)
+    results = {place: Smoked(place, None, found) for place, found in seen.items() if isinstance(found, SmolshipError)}
+    devices = {place: found for place, found in seen.items() if not isinstance(found, SmolshipError)}
+    if devices:
+        for device in devices.values():  # one after the other: like devices share what is compiled for them
+            _prepare(device, artefacts, progress)
+        with reference_windows(load, order.chosen, described(checkpoint), progress) as reference:
+            expected = Expected.of(reference)
+            runs = [HostRun.of(artefact, checkpoint, expected, here, progress) for artefact in artefacts]
 
-                def work(place: Place) -> Smoked:
-                    return _one(place, runs, checkpoint, expected, order, progress_of(place.name))
+            def work(place: Place) -> Smoked:
+                return _one(place, runs, checkpoint, expected, order, progress_of(place.name))
 
-                results |= zip(living, pool.map(work, living), strict=True)
-    return list(results.values())
+            results |= side_by_side(work, list(devices))
+    return [results[place] for place in places]
 
 
-def _look(place: Place, progress: Progress) -> Smoked:
-    """Whether a device answers and is what it should be."""
+def _look(place: Place, order: Smoke, progress: Progress) -> Device | SmolshipError:
+    """The device, if it answers and is what it should be; its link is closed again."""
     try:
         with place.connect(progress) as transport:
-            require_target(place.name, Device.reached(place.name, transport).facts, place.target)
+            device = Device.reached(place.name, transport, use_installed=order.use_installed)
+            require_target(place.name, device.facts, place.target)
     except SmolshipError as error:
-        return Smoked(place, None, error)
-    return Smoked(place, None)
+        return error
+    return device
+
+
+def _prepare(device: Device, artefacts: Sequence[Artefact], progress: Progress) -> None:
+    """Have the kits that a device needs in the cache; why one cannot be had is said when the artefact's turn comes."""
+    for artefact in artefacts:
+        with suppress(InputError):
+            device.kit_for(artefact, progress)
 
 
 def _one(
@@ -144,7 +142,7 @@ def _one(
     error: SmolshipError | None = None
     try:
         with place.connect(progress) as transport:
-            device = Device.reached(place.name, transport)
+            device = Device.reached(place.name, transport, use_installed=order.use_installed)
             settings = settings_for(order.settings, device)
             for run in runs:  # each is kept as it comes: an error later loses nothing
                 one = _run(run, checkpoint, expected, device, settings, order.workload, progress)
@@ -167,11 +165,13 @@ def _run(
     workload: Workload,
     progress: Progress,
 ) -> Measurements:
-    """One artefact there; that it cannot run there is a result, and the next one may."""
+    """One artefact there; that it cannot run there is a result, and the next one may; `Unreachable` if it is gone."""
     try:
         return check_on_device(
             run, checkpoint, expected, device, settings=settings, workload=workload, progress=progress
         )
+    except Unreachable:
+        raise
     except InputError as refusal:
         return Measurements(
             subject=subject_of(run.artefact),
