@@ -111,7 +111,7 @@ def check_on_device(
     subject = subject_of(artefact)
     timeout = settings.seconds_for(subject.parameters) + workload.sustained
     title = f"On {device.name}: {manifest.recipe} {manifest.format}"
-    before = read_state(device.transport)
+    before = read_state(device.transport, idle=True)
     with (
         brought.job(job) as command,
         progress.task(title, settings.repeats + len(expected.reference.windows.tokens)) as advance,
@@ -125,7 +125,7 @@ def check_on_device(
         facts=device.facts,
         before=before,
         after=after,
-        disturbances=disturbances(before, after, device.facts.cores),
+        disturbances=disturbances(before, after),
     )
     return _measurements(subject, collector, collector.failure or ended, expected, run, where)
 

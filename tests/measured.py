@@ -111,7 +111,7 @@ BOARD = Facts(
     free=20_000_000_000,
 )
 """a Raspberry Pi 5 as it tells of itself"""
-DOING = State(governor="ondemand", frequency=2_400_000_000, temperature=48.3, load=0.1, throttled=0)
+DOING = State(governor="ondemand", frequency=2_400_000_000, temperature=48.3, load=0.1, busy=0.01, throttled=0)
 """one that does nothing else"""
 CLOSE = TopK(positions=1024, k=64, kl_mean=0.003, kl_max=0.02, top1=0.96, top1_or_near=0.99)
 SAME = TopK(positions=1024, k=64, kl_mean=0.0004, kl_max=0.001, top1=0.998, top1_or_near=1.0)

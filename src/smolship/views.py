@@ -217,6 +217,7 @@ def device(seen: "Seen") -> View:
         ("governor", state.governor or "not told"),
         ("temperature", "not told" if state.temperature is None else f"{state.temperature:.1f} °C"),
         ("load", "not told" if state.load is None else f"{state.load:.2f}"),
+        ("busy", "not told" if state.busy is None else f"{state.busy:.0%} of its processors"),
         ("throttled", "not told" if state.throttled is None else f"{state.throttled:#x}"),
         *((f"runs {name}", told) for name, told in seen.runs.items()),
         ("kept there", megabytes(seen.kept)),

@@ -161,7 +161,15 @@ def test_whatever_a_device_answers_is_facts_that_can_be_shown_or_an_error_of_our
         return
     texts = [facts.machine, facts.kernel, facts.libc, facts.python or "", facts.model, *facts.features]
     assert not any(CONTROL.search(text) for text in texts)
-    numbers = [facts.memory_total, facts.memory_available, facts.free, state.frequency, state.temperature, state.load]
+    numbers = [
+        facts.memory_total,
+        facts.memory_available,
+        facts.free,
+        state.frequency,
+        state.temperature,
+        state.load,
+        state.busy,
+    ]
     assert all(0 <= number < 1e20 for number in numbers if number is not None)
     assert facts.cores >= 1
-    disturbances(state, state, facts.cores)
+    disturbances(state, state)

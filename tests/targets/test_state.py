@@ -7,8 +7,8 @@ import pytest
 
 from smolship.targets import Local, State, disturbances, read_state
 
-QUIET = State(governor="performance", frequency=2_400_000_000, temperature=48.3, load=0.2, throttled=0)
-NOTHING_TOLD = State(governor=None, frequency=None, temperature=None, load=None, throttled=None)
+QUIET = State(governor="performance", frequency=2_400_000_000, temperature=48.3, load=0.2, busy=0.01, throttled=0)
+NOTHING_TOLD = State(governor=None, frequency=None, temperature=None, load=None, busy=None, throttled=None)
 
 
 def test_this_machine_tells_its_load_at_least() -> None:
@@ -53,23 +53,21 @@ def test_the_word_of_a_raspberry_pi_is_read(
 def test_throttling_that_a_run_had_is_told_and_that_of_before_is_not(
     before: int | None, after: int | None, words: list[str]
 ) -> None:
-    told = disturbances(replace(QUIET, throttled=before), replace(QUIET, throttled=after), cores=4)
+    told = disturbances(replace(QUIET, throttled=before), replace(QUIET, throttled=after))
     assert len(told) == len(words)
     assert all(word in sentence for word, sentence in zip(words, told, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("load", "cores", "busy"), [(0.2, 4, False), (2.0, 4, False), (2.1, 4, True), (1.0, 1, False), (1.1, 1, True)]
-)
-def test_a_device_that_is_busy_before_the_run_is_disturbed(load: float, cores: int, busy: bool) -> None:
-    told = disturbances(replace(QUIET, load=load), replace(QUIET, load=9.0), cores)  # the run itself is load
-    assert told == ((f"busy with other work: load {load:.1f} before the run",) if busy else ())
+@pytest.mark.parametrize(("busy", "disturbed"), [(None, False), (0.0, False), (0.15, False), (0.16, True), (1.0, True)])
+def test_a_device_that_is_busy_before_the_run_is_disturbed(busy: float | None, *, disturbed: bool) -> None:
+    told = disturbances(replace(QUIET, busy=busy, load=9.0), replace(QUIET, busy=0.9))  # the run itself is work
+    assert told == ((f"busy with other work: {busy:.0%} of its processors before the run",) if disturbed else ())
 
 
 def test_a_device_that_tells_nothing_is_not_called_disturbed() -> None:
-    assert disturbances(NOTHING_TOLD, NOTHING_TOLD, 4) == ()
+    assert disturbances(NOTHING_TOLD, NOTHING_TOLD) == ()
 
 
 def test_a_device_that_could_not_be_asked_afterwards_is_judged_by_what_it_said_before() -> None:
-    assert disturbances(QUIET, None, 4) == ()
-    assert len(disturbances(replace(QUIET, throttled=0x1, load=9.0), None, 4)) == 2
+    assert disturbances(QUIET, None) == ()
+    assert len(disturbances(replace(QUIET, throttled=0x1, busy=0.9), None)) == 2

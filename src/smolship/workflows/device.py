@@ -26,7 +26,11 @@ def look(name: str, transport: Transport) -> Seen:
     """Ask a device what it is and how it is doing; nothing is sent there."""
     device = Device.reached(name, transport)
     return Seen(
-        name, device.facts, read_state(transport), {each: _runs(device, each) for each in RUNTIMES}, device.kept()
+        name,
+        device.facts,
+        read_state(transport, idle=True),
+        {each: _runs(device, each) for each in RUNTIMES},
+        device.kept(),
     )
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from smolship.progress import Progress
 from smolship.targets import Access, Ssh, Target, Transport
@@ -34,20 +35,23 @@ def side_by_side(work: Callable[[Place], T], places: Sequence[Place]) -> dict[Pl
     The threads do not keep an interrupted process alive: with it go its links, and a device that loses its link ends
     what runs there by itself.
     """
-    ended: SimpleQueue[tuple[Place, T | BaseException]] = SimpleQueue()
+    ended: SimpleQueue[tuple[Place, Callable[[], T]]] = SimpleQueue()
 
     def run(place: Place) -> None:
         try:
-            ended.put((place, work(place)))
+            result = work(place)
+            ended.put((place, lambda: result))
         except BaseException as error:  # noqa: BLE001 - it is raised by whoever waits
-            ended.put((place, error))
+            ended.put((place, partial(_raise, error)))
 
     for place in places:
         Thread(target=run, args=(place,), name=place.name, daemon=True).start()
     found: dict[Place, T] = {}
     for _ in places:
         place, outcome = ended.get()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        found[place] = outcome
+        found[place] = outcome()
     return {place: found[place] for place in places}
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
