@@ -15,6 +15,8 @@ _FEATURES = (
     *("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
     *("asimd", "asimddp", "i8mm", "sve", "sme"),
 )
+_FOR_DEVICES = ("asyncssh", "cmake", "junitparser", "ninja", "pip", "ziglang")
+_INSTALL_FOR_DEVICES = "pip install 'smolship[device]'"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Finding:
 
 def doctor() -> list[Finding]:
     """Look at this machine; a runtime that is missing is a finding with the command that installs it."""
-    return [_python(), _processor(), _memory(), *(_format(name) for name in FORMATS), _embedded()]
+    return [_python(), _processor(), _memory(), *(_format(name) for name in FORMATS), _devices(), _embedded()]
 
 
 def _python() -> Finding:
@@ -61,6 +63,18 @@ def _format(name: str) -> Finding:
         return Finding(line.title, str(error), ok=False, advice=f"pip install 'smolship[{line.extra}]'")
     found = ", ".join(f"{package} {number}" for package, number in (runtime.versions() | line.versions()).items())
     return Finding(line.title, found, ok=True)
+
+
+def _devices() -> Finding:
+    found, missing = [], []
+    for name in _FOR_DEVICES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Finding("Devices over SSH", f"{', '.join(missing)} not installed", ok=False, advice=_INSTALL_FOR_DEVICES)
+    return Finding("Devices over SSH", ", ".join(found), ok=True)
 
 
 def _embedded() -> Finding:
