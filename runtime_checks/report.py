@@ -13,7 +13,7 @@ from smolship.artefact import write_atomically
 from smolship.runtime_checks.chart import Point, scatter
 from smolship.runtime_checks.measurements import REFUSED, Host, Measurements, Speed
 from smolship.runtime_checks.runtimes import runtime_for
-from smolship.runtime_checks.verdicts import Verdict, judge, values
+from smolship.runtime_checks.verdicts import Verdict, judge, values, where_measured
 from smolship.targets import METRICS, Target
 from smolship.targets.units import UNITS, show, show_number
 
@@ -211,7 +211,7 @@ def _figures(measurements: Measurements, found: dict[str, float | None]) -> list
         speeds[f"decode of {measurements.decode.tokens} tokens"] = measurements.decode
     lines = [(name, speed_with_spread(speed)) for name, speed in speeds.items()]
     told = {"prefill_64", "prefill_512", "decode"}
-    lines += [(METRICS[name].title, figure(name, found[name])) for name in METRICS if name not in told]
+    lines += [(_title(name, measurements), figure(name, found[name])) for name in METRICS if name not in told]
     lines += _compared(measurements)
     if measurements.sustained and measurements.sustained.rates:
         rates = measurements.sustained.rates
@@ -225,6 +225,12 @@ def _figures(measurements: Measurements, found: dict[str, float | None]) -> list
     if measurements.after_load:
         lines.append(("memory after loading", figure("peak_memory", measurements.after_load.rss)))
     return lines
+
+
+def _title(metric: str, measurements: Measurements) -> str:
+    """A metric's title; with a device's figures, what this host measured says so."""
+    elsewhere = measurements.device is not None and where_measured(metric, measurements) == "on this host"
+    return METRICS[metric].title + (", on this host" if elsewhere else "")
 
 
 def _compared(measurements: Measurements) -> list[tuple[str, str]]:

@@ -104,13 +104,16 @@ def _verdict(budget: Budget, measurements: Measurements, target: Target) -> Verd
         value=value,
         shown=shown,
         outcome=outcome,
-        measured=_where(budget.metric, measurements) if value is not None else "",
+        measured=where_measured(budget.metric, measurements) if value is not None else "",
         source=budget.source,
     )
 
 
-def _where(metric: str, measurements: Measurements) -> Measured:
-    """Sizes are of the file here; what `check` measured on this host before may stand beside a device's figures."""
+def where_measured(metric: str, measurements: Measurements) -> Measured:
+    """Where a metric's value comes from.
+
+    Sizes are of the file here; what `check` measured on this host before may stand beside a device's figures.
+    """
     here = metric in _OF_FILES or (metric in _OF_ALL_LOGITS and measurements.fidelity is None)
     return "on this host" if here or measurements.device is None else "on the device"
 

@@ -165,6 +165,14 @@ def test_a_devices_figures_are_said_to_be_measured_on_it() -> None:
     assert "decode, first and last slice of a run without a pause 22.0 and 18.0 tok/s" in text
 
 
+def test_what_this_host_measured_of_the_file_before_says_so_among_a_devices_figures() -> None:
+    before = measured().fidelity
+    made = report_of([on_device(host_fidelity=before)], load_target("raspberry-pi-5"), "pi@board")
+    text = " ".join(page_of(made).text.split())
+    assert "mean KL divergence, on this host " in text
+    assert "peak memory, on this host" not in text
+
+
 def test_a_disturbed_run_is_marked_and_its_speeds_are_shown_and_not_trusted() -> None:
     hot = on_device(disturbances=("throttled by its firmware", "under-voltage: a weak power supply"))
     made = report_of([hot], load_target("raspberry-pi-5"), "pi")

@@ -119,7 +119,7 @@ def smoke(
 def _look(place: Place, order: Smoke, progress: Progress) -> Device | SmolshipError:
     """The device, if it answers and is what it should be; its link is closed again."""
     try:
-        with place.connect(progress) as transport:
+        with progress.task("Looking at it"), place.connect(progress) as transport:
             device = Device.reached(place.name, transport, use_installed=order.use_installed)
             require_target(place.name, device.facts, place.target)
     except SmolshipError as error:
