@@ -74,8 +74,11 @@ def kit_for(format_name: str, platform: Platform, progress: Progress = Silent())
         with progress.task(f"Putting together what {format_name} files need on {platform}"):
             _make(maker, platform, place, progress)
     archive = place / ARCHIVE
-    with tarfile.open(archive) as packed:
-        unpacked = sum(member.size for member in packed.getmembers())
+    try:
+        with tarfile.open(archive, "r:gz") as packed:
+            unpacked = sum(member.size for member in packed.getmembers())
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InputError(f"{archive} is damaged ({error}): remove {place}, and it is made again") from error
     return Kit(format_name, archive, f"{format_name}-{sha256_of(archive)[:16]}", unpacked)
 
 

@@ -25,44 +25,24 @@ Host = Annotated[str, typer.Argument(metavar="HOST", help="user@host, user@host:
 def smoke(
     artefacts: options.Artefacts,
     *,
-    host: Annotated[
-        str | None,
-        typer.Option(help="One device: user@host, user@host:port or a Host of ~/.ssh/config; with --target."),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", "-t", help="What the device at --host is: a profile or your .toml file.")
-    ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="A device of devices.toml; repeatable.")] = None,
-    group: Annotated[str | None, typer.Option(help="A group of devices.toml: its devices run side by side.")] = None,
-    devices: Annotated[
-        Path | None,
-        typer.Option(help="The file of devices.", show_default="devices.toml here or in ~/.config/smolship"),
-    ] = None,
+    host: options.DeviceHost = None,
+    target: options.DeviceTarget = None,
+    device: options.DeviceNames = None,
+    group: options.DeviceGroup = None,
+    devices: options.DevicesFile = None,
     ssh_config: options.SshConfig = None,
-    brief: Annotated[
-        bool, typer.Option("--brief", help="For a very slow device: 128 tokens, one question, short speeds.")
-    ] = False,
-    tokens: Annotated[
-        int | None, typer.Option(min=128, help="Tokens of fidelity, in windows of 128.", show_default="1024, brief 128")
-    ] = None,
-    sustained: Annotated[
-        float, typer.Option(min=0, help="Seconds of decoding without a pause; 0 for none. Not with --brief.")
-    ] = 60.0,
-    use_installed: Annotated[
-        bool, typer.Option("--use-installed", help="Run GGUF files with the device's own llama.cpp, of the same build.")
-    ] = False,
+    brief: options.Brief = False,
+    tokens: options.Tokens = None,
+    sustained: options.Sustained = 60.0,
+    use_installed: options.UseInstalled = False,
     checkpoint: options.MadeFrom = None,
     revision: options.Revision = None,
-    threads: Annotated[
-        int, typer.Option(min=0, help="Threads on the device.", show_default="its cores, at most 4")
-    ] = 0,
+    threads: options.DeviceThreads = 0,
     repeats: options.Repeats = 5,
     timeout: options.Timeout = None,
     text: options.Text = "prose",
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Folder for report.html, .md, .json; a folder each of several.")
-    ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")] = None,
+    report: options.DeviceReports = None,
+    junit: options.JUnit = None,
     as_json: options.Json = False,
 ) -> None:
     """Run artefacts on devices over SSH: the probe that runs here, with nothing installed there beforehand.

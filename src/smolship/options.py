@@ -65,3 +65,33 @@ SshConfig = Annotated[
     Path | None,
     typer.Option(help="Configuration of SSH: keys, jump hosts, known hosts.", show_default="~/.ssh/config"),
 ]
+DeviceHost = Annotated[
+    str | None,
+    typer.Option("--host", help="One device: user@host, user@host:port or a Host of ~/.ssh/config; with --target."),
+]
+DeviceTarget = Annotated[
+    str | None, typer.Option("--target", "-t", help="What the device at --host is: a profile or your .toml file.")
+]
+DeviceNames = Annotated[list[str] | None, typer.Option("--device", help="A device of devices.toml; repeatable.")]
+DeviceGroup = Annotated[
+    str | None, typer.Option("--group", help="A group of devices.toml: its devices run side by side.")
+]
+DevicesFile = Annotated[
+    Path | None,
+    typer.Option("--devices", help="The file of devices.", show_default="devices.toml here or in ~/.config/smolship"),
+]
+Brief = Annotated[bool, typer.Option("--brief", help="For a very slow device: 128 tokens, one question, short speeds.")]
+Tokens = Annotated[
+    int | None, typer.Option(min=128, help="Tokens of fidelity, in windows of 128.", show_default="1024, brief 128")
+]
+Sustained = Annotated[
+    float, typer.Option(min=0, help="Seconds of decoding without a pause; 0 for none. Not with --brief.")
+]
+UseInstalled = Annotated[
+    bool, typer.Option("--use-installed", help="Run GGUF files with the device's own llama.cpp, of the same build.")
+]
+DeviceThreads = Annotated[int, typer.Option(min=0, help="Threads on the device.", show_default="its cores, at most 4")]
+DeviceReports = Annotated[
+    Path | None, typer.Option("--report", help="Folder for report.html, .md, .json; a folder each of several.")
+]
+JUnit = Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")]

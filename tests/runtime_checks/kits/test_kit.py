@@ -138,6 +138,15 @@ def test_nothing_half_made_is_left_when_it_cannot_be_put_together(
     assert kit_for("gguf", PI).archive.is_file()
 
 
+def test_a_damaged_kit_in_the_cache_is_said_with_what_to_remove(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    use_kit(monkeypatch, KitOfHere())
+    archive = kit_for("gguf", PI).archive
+    assert archive.is_relative_to(cache)
+    archive.write_bytes(b"not a kit")
+    with pytest.raises(InputError, match=r"is damaged .*: remove .*gguf-"):
+        kit_for("gguf", PI)
+
+
 def test_a_full_disk_here_is_said_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     class Large(KitOfHere):
         def assemble(self, platform: Platform, folder: Path, progress: Progress) -> None:
