@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from smolship import __version__
 from smolship.artefact import write_atomically
 from smolship.runtime_checks.chart import Point, scatter
-from smolship.runtime_checks.measurements import REFUSED, Host, Measurements, Speed
+from smolship.runtime_checks.measurements import REFUSED, Host, Measurements, OnDevice, Speed
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.verdicts import Verdict, judge, values, where_measured
 from smolship.targets import METRICS, Target
@@ -285,7 +285,7 @@ def _machine(report: Report, first: Measurements, host: Host) -> tuple[str, str]
 
 def _doing(report: Report) -> list[tuple[str, str]]:
     """How the device was doing, from before the first artefact to after the last."""
-    devices = [each.measurements.device for each in report.checked if each.measurements.device]
+    devices = _on_devices(report)
     if not devices:
         return []
     first, last = devices[0].before, devices[-1].after or devices[-1].before
@@ -312,11 +312,15 @@ def where(report: Report) -> str:
 
 def disturbances(report: Report) -> list[str]:
     """What made a run on the device untrustworthy, each thing as it was seen first."""
-    devices = [each.measurements.device for each in report.checked if each.measurements.device]
     seen: dict[str, str] = {}
-    for words in (words for device in devices for words in device.disturbances):
+    for words in (words for device in _on_devices(report) for words in device.disturbances):
         seen.setdefault(words.partition(":")[0], words)
     return list(seen.values())
+
+
+def _on_devices(report: Report) -> list[OnDevice]:
+    """The device at each artefact's run that reached one."""
+    return [each.measurements.device for each in report.checked if each.measurements.device]
 
 
 def _flattered(checked: Checked) -> bool:

@@ -1,6 +1,7 @@
 """The cross compiler: zig, a package of PyPI that brings clang, and the headers and symbols of every glibc."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smolship.errors import InputError
+from smolship.progress import Progress
 
 OLDEST_GLIBC = (2, 28)
 """what is compiled here runs from this C library on, the one that numpy's wheels for ARM ask for (manylinux_2_28)"""
@@ -53,9 +55,13 @@ class CrossCompiler:
         return [*_cmake(), "--build", str(build), "--target", target]
 
     def environment(self, cache: Path) -> dict[str, str]:
-        """This process's environment without its compilers' settings; zig keeps the C libraries it makes in `cache`."""
+        """This process's environment without its compilers' settings; zig keeps the C libraries it makes in `cache`.
+
+        Ninja begins its lines with how much is done, for `run_tool`.
+        """
         kept = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
-        return kept | {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
+        caches = {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
+        return kept | caches | {"NINJA_STATUS": "%p "}
 
 
 def cross_compiler(machine: str) -> CrossCompiler:
@@ -82,3 +88,28 @@ def cross_compiler(machine: str) -> CrossCompiler:
 
 def _cmake() -> list[str]:
     return [sys.executable, "-m", "cmake"]
+
+
+def run_tool(description: str, command: Sequence[str], environment: dict[str, str], progress: Progress) -> None:
+    """Run CMake and show how much of its work is done, where it begins its lines with that (`12% `).
+
+    `InputError` has the compiler's own words if it fails.
+    """
+    said: list[str] = []
+    with (
+        progress.task(description, 100) as advance,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace",
+        ) as process,
+    ):  # fmt: skip
+        done = 0
+        for line in process.stdout or ():
+            said.append(line.rstrip())
+            share = line.split("%", 1)[0].strip()
+            if share.isdecimal():
+                advance(int(share) - done)
+                done = int(share)
+    if process.returncode:
+        errors = [line for line in said if "error" in line.lower()] or said[-3:]
+        raise InputError(f"{description} failed: {'; '.join(errors[:3])}")

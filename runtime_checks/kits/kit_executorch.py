@@ -5,10 +5,8 @@ The wheel's Python binding imports torch; its libraries do not, so nothing of Py
 
 import hashlib
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
@@ -17,7 +15,7 @@ from zipfile import ZipFile
 
 from smolship.errors import InputError
 from smolship.progress import Progress
-from smolship.runtime_checks.kits.cross_compiler import OLDEST_GLIBC, CrossCompiler, cross_compiler
+from smolship.runtime_checks.kits.cross_compiler import OLDEST_GLIBC, CrossCompiler, cross_compiler, run_tool
 from smolship.runtime_checks.kits.platform import Platform
 from smolship.runtime_checks.kits.sources import fetch_source
 from smolship.runtime_checks.kits.wheels import fetch_wheel
@@ -60,8 +58,7 @@ def assemble(platform: Platform, folder: Path, progress: Progress) -> None:
             package = _fetch_package(platform, work)
         with progress.task("Fetching the JSON library's source"):
             json = fetch_source(JSON_PACKAGE, JSON_VERSION, JSON_HEADER, work)
-        with progress.task(f"Compiling the probe for {platform.machine}"):
-            probe = _build(compiler, package, json, work)
+        probe = _build(compiler, package, json, work, progress)
         (folder / PROBE).parent.mkdir()
         shutil.copy(probe, folder / PROBE)
         (folder / "lib").mkdir()
@@ -104,7 +101,7 @@ def _fetch_package(platform: Platform, work: Path) -> Path:
     return work / PACKAGE
 
 
-def _build(compiler: CrossCompiler, package: Path, json: Path, work: Path) -> Path:
+def _build(compiler: CrossCompiler, package: Path, json: Path, work: Path, progress: Progress) -> Path:
     """The probe's program."""
     flags = f"{FLAGS} -ffile-prefix-map={work}=. -ffile-prefix-map={_sources()}=probe"  # checks name their files
     settings = [f"EXECUTORCH={package}", f"EXECUTORCH_VERSION={version(PACKAGE)}", f"JSON={json.parents[1]}"]
@@ -114,17 +111,5 @@ def _build(compiler: CrossCompiler, package: Path, json: Path, work: Path) -> Pa
         compiler.configure_command(_sources(), build, options),
         compiler.build_command(build, "probe"),
     ):
-        _run(f"compiling the probe for {compiler.machine} failed", tool, environment)
+        run_tool(f"Compiling the probe for {compiler.machine}", tool, environment, progress)
     return build / "probe"
-
-
-def _run(otherwise: str, command: Sequence[str], environment: dict[str, str] | None = None) -> None:
-    """Run a tool; `InputError` with `otherwise` and the tool's own words if it fails."""
-    done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", check=False,
-    )  # fmt: skip
-    if done.returncode:
-        said = done.stdout.strip().splitlines()
-        errors = [line.strip() for line in said if "error" in line.lower()] or said[-3:] or ["no reason given"]
-        raise InputError(f"{otherwise}: {'; '.join(errors[:3])}")

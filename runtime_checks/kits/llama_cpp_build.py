@@ -4,13 +4,12 @@ Which backend runs is decided there, by llama.cpp, when they are loaded: a singl
 illegal instruction on a Cortex-A72.
 """
 
-import subprocess
 import tempfile
 from pathlib import Path
 
 from smolship.errors import InputError
 from smolship.progress import Progress
-from smolship.runtime_checks.kits.cross_compiler import CrossCompiler
+from smolship.runtime_checks.kits.cross_compiler import CrossCompiler, run_tool
 from smolship.runtime_checks.kits.sources import fetch_source
 
 PACKAGE = "llama-cpp-python"
@@ -75,13 +74,13 @@ def build_libraries(compiler: CrossCompiler, version: str, folder: Path, progres
             _change(source)
         flags = f"{FLAGS} -ffile-prefix-map={source}=llama.cpp"  # asserts name their files
         options = [*OPTIONS, f"CMAKE_C_FLAGS={flags}", f"CMAKE_CXX_FLAGS={flags}"]
-        environment = compiler.environment(work / "zig") | {"NINJA_STATUS": "%p "}
+        environment = compiler.environment(work / "zig")
         commands = {
             "Preparing to compile llama.cpp": compiler.configure_command(source, work / "build", options),
             "Compiling llama.cpp": compiler.build_command(work / "build", "llama"),
         }
         for description, command in commands.items():
-            _run(f"{description} for {compiler.machine}", command, environment, progress)
+            run_tool(f"{description} for {compiler.machine}", command, environment, progress)
         for library in (work / "build" / "bin").glob("*.so"):
             library.rename(folder / library.name)
 
@@ -94,25 +93,3 @@ def _change(source: Path) -> None:
                 raise InputError(f"{name} of this llama.cpp has no {old!r}: CHANGES is for another version of it")
             text = text.replace(old, new)
         (source / name).write_text(text, encoding="utf-8")
-
-
-def _run(description: str, command: list[str], environment: dict[str, str], progress: Progress) -> None:
-    """Run a tool and show how much of its work is done, where it begins its lines with that (`12% `)."""
-    said: list[str] = []
-    with (
-        progress.task(description, 100) as advance,
-        subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace",
-        ) as process,
-    ):  # fmt: skip
-        done = 0
-        for line in process.stdout or ():
-            said.append(line.rstrip())
-            share = line.split("%", 1)[0].strip()
-            if share.isdecimal():
-                advance(int(share) - done)
-                done = int(share)
-    if process.returncode:
-        errors = [line for line in said if "error" in line.lower()] or said[-3:]
-        raise InputError(f"{description} failed: {'; '.join(errors[:3])}")

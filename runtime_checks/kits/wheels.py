@@ -1,19 +1,15 @@
 """Wheels for a device: fetched here by pip for the device's platform, unpacked here, nothing compiled."""
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
-from smolship.errors import InputError
+from smolship.runtime_checks.kits import pip
 from smolship.runtime_checks.kits.platform import Platform
 
 OLDEST_GLIBC = 17
 """the minor version of the first manylinux there is (PEP 600)"""
-SAID = 400
-"""characters of pip's own words that an error repeats"""
 
 
 def install_wheels(requirements: Sequence[str], platform: Platform, folder: Path) -> None:
@@ -30,17 +26,12 @@ def install_wheels(requirements: Sequence[str], platform: Platform, folder: Path
 
 def fetch_wheel(requirement: str, platform: Platform, folder: Path) -> Path:
     """Download the wheel of a requirement that suits a platform into `folder`; see `install_wheels` for the errors."""
-    before = set(folder.glob("*.whl"))
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder), *_for(platform), requirement]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line] or [done.stderr]
-        raise InputError(
-            f"pip has no wheel of {requirement} for {platform} ({said[-1].strip()[-SAID:]}): "
-            "see that this machine reaches its package index, or take a format whose runtime runs there"
-        )
-    return next(iter(set(folder.glob("*.whl")) - before))
+    return pip.download(
+        ["--only-binary=:all:", *_for(platform), requirement],
+        folder,
+        otherwise=f"pip has no wheel of {requirement} for {platform}",
+        advice="package index, or take a format whose runtime runs there",
+    )
 
 
 def _for(platform: Platform) -> list[str]:
