@@ -140,7 +140,8 @@ def _report_tables(made: "Report") -> tuple[Table, ...]:
         name = f"{subject.recipe} {subject.format}"
         figures.append((name, *(cell(metric, found[metric]) for metric, _ in columns), one.outcome))
         if failure := one.measurements.failure:
-            exceptions.append((name, f"the runtime, at {failure.stage}", "", failure.message, one.outcome))
+            budget = "all" if one.outcome == "refused" else f"the runtime, at {failure.stage}"
+            exceptions.append((name, budget, "", failure.message, one.outcome))
         exceptions += [(name, v.title, v.limit, v.shown, v.outcome) for v in one.verdicts if v.outcome != "pass"]
     headings = tuple("\n".join([*heading.split(), METRICS[metric].unit.name]) for metric, heading in columns)
     place = f"{where(made)} {made.device}".strip()
