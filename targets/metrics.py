@@ -30,6 +30,7 @@ METRICS: dict[str, Metric] = {
         Metric("kl_p99", "99th percentile KL divergence", UNITS["nats"], "lower", "file"),
         Metric("kl_max", "maximum KL divergence", UNITS["nats"], "lower", "file"),
         Metric("perplexity_ratio", "perplexity ratio", UNITS["x"], "lower", "file"),
+        Metric("task_accuracy_delta", "task accuracy less the reference's", UNITS["pp"], "higher", "file"),
         Metric("kl_topk", "KL divergence over the top tokens", UNITS["nats"], "lower", "device"),
         Metric("kl_topk_host", "KL divergence from this host, top tokens", UNITS["nats"], "lower", "device"),
         Metric("top1_host", "top-1 agreement with this host, near ties apart", UNITS["%"], "higher", "device"),

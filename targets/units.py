@@ -31,13 +31,14 @@ UNITS: dict[str, Unit] = {
         Unit("s", "time", 1),
         Unit("ms", "time", 1e-3),
         Unit("%", "share", 0.01),
+        Unit("pp", "share difference", 0.01),
         Unit("nats", "divergence", 1),
         Unit("x", "ratio", 1),
     )
 }
-"""by name; the base unit of a dimension is the one with factor 1 (a share's is the number itself)"""
+"""by name; the base unit of a dimension is the one with factor 1 (a share and a difference of two are the numbers themselves)"""
 
-_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e-?[0-9]+)?)\s*(\S*)\s*")
+_QUANTITY = re.compile(r"\s*(-?[0-9][0-9_]*(?:\.[0-9]+)?(?:e-?[0-9]+)?)\s*(\S*)\s*")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def parse_quantity(text: str) -> Quantity:
         raise InputError(f"{text!r} has no unit: write one of {', '.join(UNITS)} after the number")
     if name not in UNITS:
         raise InputError(f"{text!r} has the unknown unit {name!r}: the known ones are {', '.join(UNITS)}")
-    return Quantity(float(number) * UNITS[name].factor, UNITS[name])
+    unit = UNITS[name]
+    if number.startswith("-") and unit.dimension != "share difference":
+        raise InputError(f"{text!r} is below zero: only a difference ({UNITS['pp'].name}) can be")
+    return Quantity(float(number) * unit.factor, unit)
 
 
 def show(value: float, unit: Unit) -> str:
@@ -73,7 +77,7 @@ def show(value: float, unit: Unit) -> str:
 def show_number(value: float, unit: Unit) -> str:
     """The same without the unit, for a table that names it in the heading."""
     shown = value / unit.factor
-    if unit.name == "%":
+    if unit.name in ("%", "pp"):
         return f"{shown:.1f}"
     if abs(shown) < 1:
         return f"{shown:.3g}"

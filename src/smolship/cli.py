@@ -79,7 +79,7 @@ def ship(
     from smolship.runtime_checks.check_artefact import Settings
     from smolship.targets import load_target
     from smolship.workflows.fit import goal_by
-    from smolship.workflows.plan import Order
+    from smolship.workflows.blueprint import Order
     from smolship.workflows.ship import ship as run
 
     profile = load_target(target)
@@ -117,7 +117,7 @@ def build(
     from smolship.workflows.build import build as build_recipes
     from smolship.workflows.fit import fit as build_fitted
     from smolship.workflows.fit import goal_by
-    from smolship.workflows.plan import Order
+    from smolship.workflows.blueprint import Order
 
     goals = goal_by(fit, load_target(target)) if fit is not None else None
     recipes = _recipes(recipe, fit, distil=distil)

@@ -27,7 +27,16 @@ from smolship.quantize.recipes import CALIBRATED, DISTILLED
 from smolship.quantize.rounding import needs_calibration
 from smolship.targets import Goal, Target, goal_of, parse_goal
 from smolship.workflows.build import Built
-from smolship.workflows.plan import Fitting, GoalOf, Order, calibrating_of, check_context, plan_of, whole, write
+from smolship.workflows.blueprint import (
+    Fitting,
+    GoalOf,
+    Order,
+    calibrating_of,
+    check_context,
+    blueprint_of,
+    whole,
+    write,
+)
 
 
 @dataclass(frozen=True)
@@ -84,15 +93,15 @@ def _fit(
 
     costs = measured_order(checkpoint, task.format.name, calibrating, progress).costs
     choice = _choice(task, costs)
-    plan = plan_of(checkpoint, out, task.recipe, task.format, order, choice.assignment)
-    plan = replace(plan, fitting=Fitting(choice.predicted, task.limit, task.goal.all_bytes))
-    if not order.rebuild and (kept := whole(plan)):
+    blueprint = blueprint_of(checkpoint, out, task.recipe, task.format, order, choice.assignment)
+    blueprint = replace(blueprint, fitting=Fitting(choice.predicted, task.limit, task.goal.all_bytes))
+    if not order.rebuild and (kept := whole(blueprint)):
         return Built(kept, kept=True, seconds=0.0)
     solved = {tensor: grid for tensor, grid in choice.assignment.items() if needs_calibration(grid_named(grid))}
     solution = solve_order(checkpoint, solved, calibrating, task.recipe.rounding, progress)
     model = FittedModel(checkpoint, task.recipe, solution, grids=choice.assignment)
     start = time.monotonic()
-    return Built(write(plan, model, progress), kept=False, seconds=time.monotonic() - start)
+    return Built(write(blueprint, model, progress), kept=False, seconds=time.monotonic() - start)
 
 
 def _choice(task: _Task, costs: dict[str, dict[str, float]]) -> Choice:

@@ -1,4 +1,4 @@
-"""`Plan`: one artefact to be, whether it is there already, and writing it."""
+"""`Blueprint`: one artefact to be, whether it is there already, and writing it."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -81,7 +81,7 @@ class Fitting:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Blueprint:
     """One artefact to be: everything that decides its bytes."""
 
     place: Path
@@ -110,16 +110,16 @@ class Plan:
         return same and listed == wanted and manifest.predicted_divergence == self.predicted
 
 
-def plan_of(
+def blueprint_of(
     checkpoint: Checkpoint, out: Path, recipe: Recipe, line: Format, order: Order, grids: dict[str, str]
-) -> Plan:
+) -> Blueprint:
     """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed."""
     place = out / f"{checkpoint.name}-{recipe.name}-{line.name}"
     calibrating = Calibrating(order.calibration_text, order.calibration_sequences)
     calibration = calibrating.described(checkpoint.name) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
     source = SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
-    return Plan(place, line, recipe, order.context, calibration, source, versions, grids)
+    return Blueprint(place, line, recipe, order.context, calibration, source, versions, grids)
 
 
 def check_context(checkpoint: Checkpoint, context: int) -> None:
@@ -144,12 +144,12 @@ def calibrating_of(checkpoint: Checkpoint, order: Order) -> Calibrating:
     return Calibrating(order.calibration_text, order.calibration_sequences, watch)
 
 
-def whole(plan: Plan) -> Artefact | None:
+def whole(blueprint: Blueprint) -> Artefact | None:
     """The artefact that already stands in its place and needs no building, if there is one."""
-    if not (plan.place / MANIFEST_FILE).is_file():
+    if not (blueprint.place / MANIFEST_FILE).is_file():
         return None
-    artefact = Artefact.open(plan.place)
-    if not plan.describes(artefact.manifest):
+    artefact = Artefact.open(blueprint.place)
+    if not blueprint.describes(artefact.manifest):
         return None
     try:
         artefact.verify()
@@ -158,31 +158,31 @@ def whole(plan: Plan) -> Artefact | None:
     return artefact
 
 
-def write(plan: Plan, model: QuantizedModel, progress: Progress) -> Artefact:
-    """Pack `model` into the plan's place, whole or not at all; `SmolshipError` if it is larger than it may be."""
-    module = plan.format.load()
-    with staged(plan.place) as folder:
-        module.pack(model, folder, plan.context, progress)
-        coverage = model.coverage(plan.format.name)
+def write(blueprint: Blueprint, model: QuantizedModel, progress: Progress) -> Artefact:
+    """Pack `model` into the blueprint's place, whole or not at all; `SmolshipError` if it is larger than it may be."""
+    module = blueprint.format.load()
+    with staged(blueprint.place) as folder:
+        module.pack(model, folder, blueprint.context, progress)
+        coverage = model.coverage(blueprint.format.name)
         manifest = Manifest(
-            source=plan.source,
-            format=plan.format.name,
-            recipe=plan.recipe.name,
-            rounding=plan.recipe.rounding,
-            calibration=plan.calibration,
+            source=blueprint.source,
+            format=blueprint.format.name,
+            recipe=blueprint.recipe.name,
+            rounding=blueprint.recipe.rounding,
+            calibration=blueprint.calibration,
             stages=tuple(_stage_record(stage) for stage in model.solution.stages),
-            context=plan.context,
-            model_file=plan.format.model_file,
+            context=blueprint.context,
+            model_file=blueprint.format.model_file,
             bits_per_weight=bits_per_weight(coverage),
-            predicted_divergence=plan.predicted,
-            versions=plan.versions,
+            predicted_divergence=blueprint.predicted,
+            versions=blueprint.versions,
             files=list_files(folder),
             coverage=tuple(TensorRecord(**asdict(line)) for line in coverage),
         )
-        if plan.fitting is not None:
-            plan.fitting.require(manifest)
+        if blueprint.fitting is not None:
+            blueprint.fitting.require(manifest)
         (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return Artefact(plan.place, manifest)
+    return Artefact(blueprint.place, manifest)
 
 
 def _stage_record(stage: Stage) -> StageRecord:
