@@ -36,7 +36,7 @@ UNITS: dict[str, Unit] = {
         Unit("x", "ratio", 1),
     )
 }
-"""by name; the base unit of a dimension is the one with factor 1 (a share and a difference of two are the numbers themselves)"""
+"""by name; the base unit of a dimension is the one with factor 1 (a share is the number itself, as is a difference)"""
 
 _QUANTITY = re.compile(r"\s*(-?[0-9][0-9_]*(?:\.[0-9]+)?(?:e-?[0-9]+)?)\s*(\S*)\s*")
 

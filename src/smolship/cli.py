@@ -78,8 +78,8 @@ def ship(
     from smolship.checkpoint import open_checkpoint
     from smolship.runtime_checks.check_artefact import Settings
     from smolship.targets import load_target
-    from smolship.workflows.fit import goal_by
     from smolship.workflows.blueprint import Order
+    from smolship.workflows.fit import goal_by
     from smolship.workflows.ship import ship as run
 
     profile = load_target(target)
@@ -114,10 +114,10 @@ def build(
     from smolship import views
     from smolship.checkpoint import open_checkpoint
     from smolship.targets import load_target
+    from smolship.workflows.blueprint import Order
     from smolship.workflows.build import build as build_recipes
     from smolship.workflows.fit import fit as build_fitted
     from smolship.workflows.fit import goal_by
-    from smolship.workflows.blueprint import Order
 
     goals = goal_by(fit, load_target(target)) if fit is not None else None
     recipes = _recipes(recipe, fit, distil=distil)

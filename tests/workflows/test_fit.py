@@ -14,8 +14,8 @@ from smolship.errors import InputError, SmolshipError
 from smolship.runtime_checks.check_artefact import subject_of
 from smolship.targets import Target, load_target
 from smolship.workflows import fit as module
-from smolship.workflows.fit import fit, goal_by
 from smolship.workflows.blueprint import Fitting, Order
+from smolship.workflows.fit import fit, goal_by
 
 ORDER = Order((), ("gguf",), 256, calibration_sequences=8)
 HOST = load_target("host")

@@ -11,11 +11,11 @@ from smolship.progress import Progress, Silent
 from smolship.quantize import QuantizedModel, quantize, recipe_named
 from smolship.workflows.blueprint import (
     DEFAULT_CONTEXT,
-    Order,
     Blueprint,
+    Order,
+    blueprint_of,
     calibrating_of,
     check_context,
-    blueprint_of,
     whole,
     write,
 )

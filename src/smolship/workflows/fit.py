@@ -26,17 +26,17 @@ from smolship.quantize.grids import grid_named
 from smolship.quantize.recipes import CALIBRATED, DISTILLED
 from smolship.quantize.rounding import needs_calibration
 from smolship.targets import Goal, Target, goal_of, parse_goal
-from smolship.workflows.build import Built
 from smolship.workflows.blueprint import (
     Fitting,
     GoalOf,
     Order,
+    blueprint_of,
     calibrating_of,
     check_context,
-    blueprint_of,
     whole,
     write,
 )
+from smolship.workflows.build import Built
 
 
 @dataclass(frozen=True)
