@@ -84,20 +84,27 @@ def targets() -> str:
 
 
 def _target(target: Target) -> str:
-    facts = [
-        (name.replace("_", " "), fact.value, fact.source)
-        for name in ("memory", "memory_for_app", "bandwidth", "storage_limit")
-        if (fact := getattr(target.device, name)) is not None
-    ]
-    budgets = [(b.metric, b.recipe or "any", b.format or "any", str(b), b.source) for b in target.budget]
+    device = target.device
+    names = ("memory", "memory_for_app", "address_space", "bandwidth", "storage_limit")
+    known = {name: fact for name in names if (fact := getattr(device, name)) is not None}
+    facts = [(_fact_title(target, name), fact.value, fact.source) for name, fact in known.items()]
+    budgets = [(b.metric, str(b), b.scope, b.source) for b in target.budget]
+    what = "; ".join(filter(None, (device.architecture, device.cpu, f"runs {', '.join(device.runtimes)}")))
     return "\n".join(
         [
             f"## `{target.name}`: {target.title}\n",
             f"{target.notes}\n" if target.notes else "",
+            f"Architecture {what}.\n",
             markdown_table(("device", "value", "source"), facts) if facts else "",
-            markdown_table(("budget", "recipe", "format", "limit", "source"), budgets),
+            markdown_table(("budget", "limit", "for", "source"), budgets),
         ]
     )
+
+
+def _fact_title(target: Target, name: str) -> str:
+    """A fact's name in words; an app's memory with the metric that counts there."""
+    title = name.replace("_", " ")
+    return f"{title} ({target.device.memory_metric})" if name == "memory_for_app" else title
 
 
 PAGES = {"command-line.md": command_line, "recipes.md": recipes, "formats.md": formats, "targets.md": targets}

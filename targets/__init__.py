@@ -5,6 +5,7 @@ from smolship.targets.devices import DeviceEntry, Devices, load_devices
 from smolship.targets.facts import Facts, read_facts
 from smolship.targets.goal import Goal, goal_of, parse_goal
 from smolship.targets.metrics import METRICS, Metric
+from smolship.targets.overrides import with_budgets
 from smolship.targets.ssh import Access, Ssh, Unreachable
 from smolship.targets.state import State, disturbances, read_state
 from smolship.targets.target import Device, Target, load_target, target_names
@@ -35,4 +36,5 @@ __all__ = [
     "read_facts",
     "read_state",
     "target_names",
+    "with_budgets",
 ]

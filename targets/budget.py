@@ -2,15 +2,26 @@
 
 import re
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from smolship.errors import InputError
 from smolship.targets.metrics import METRICS, Metric, metric_named
 from smolship.targets.units import parse_quantity, show
 
 _LIMIT = re.compile(r"\s*(<=|>=)\s*(.+)")
+
+
+def _one_or_more(value: object) -> object:
+    """`"gguf"` is `["gguf"]`."""
+    return (value,) if isinstance(value, str) else value
+
+
+Format = Literal["gguf", "onnx", "executorch"]
+Name = Annotated[str, Field(min_length=1)]
+Formats = Annotated[tuple[Format, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
+Recipes = Annotated[tuple[Name, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
 
 
 class Budget(BaseModel):
@@ -23,12 +34,15 @@ class Budget(BaseModel):
     """`<= 95 MB` or `>= 95 %`: the direction is the metric's own"""
     source: str = Field(min_length=1)
     """where the number comes from"""
-    recipe: str | None = None
-    """only artefacts of this recipe; all, if absent"""
-    format: Literal["gguf", "onnx", "executorch"] | None = None
-    max_parameters: int | None = Field(default=None, gt=0)
+    recipe: Recipes | None = None
+    """only artefacts of this recipe, or of one of these; all, if absent"""
+    format: Formats | None = None
+    """only files of this format, or of one of these"""
+    min_bits: float | None = Field(default=None, gt=0, strict=True, allow_inf_nan=False)
+    """only files that store a weight in at least so many bits on average, whoever made them: 8 bits are harmless"""
+    max_parameters: int | None = Field(default=None, gt=0, strict=True)
     """only models of at most so many weights: a size that suits the smallest cannot suit the largest"""
-    max_context: int | None = Field(default=None, gt=0)
+    max_context: int | None = Field(default=None, gt=0, strict=True)
     """only artefacts made for at most so many tokens: the KV cache's memory grows with them"""
 
     @field_validator("metric")
@@ -69,13 +83,15 @@ class Budget(BaseModel):
         *,
         format: str,  # noqa: A002 - the word of the table
         recipe: str,
+        bits: float,
         parameters: int,
         context: int,
     ) -> bool:
-        """Whether an artefact is one that this budget is for."""
+        """Whether an artefact is one that this budget is for; `bits` a weight, 0 if they are not known yet."""
         return (
-            self.format in (None, format)
-            and self.recipe in (None, recipe)
+            (self.format is None or format in self.format)
+            and (self.recipe is None or recipe in self.recipe)
+            and (self.min_bits is None or bits >= self.min_bits)
             and (self.max_parameters is None or parameters <= self.max_parameters)
             and (self.max_context is None or context <= self.max_context)
         )
@@ -83,6 +99,18 @@ class Budget(BaseModel):
     def holds(self, value: float) -> bool:
         """Whether a measured value (base unit) is within the limit."""
         return value <= self.bound if self.of.better == "lower" else value >= self.bound
+
+    @property
+    def scope(self) -> str:
+        """The artefacts that it is for, in words for a table: `q8; gguf, onnx; up to 200M parameters`."""
+        parts = [
+            ", ".join(self.recipe or ()),
+            ", ".join(self.format or ()),
+            f"from {self.min_bits:g} bits a weight" if self.min_bits else "",
+            f"up to {self.max_parameters / 1e6:,.12g}M parameters" if self.max_parameters else "",
+            f"up to {self.max_context:,} tokens of context" if self.max_context else "",
+        ]
+        return "; ".join(filter(None, parts)) or "all"
 
     def __str__(self) -> str:
         sign = "<=" if self.of.better == "lower" else ">="

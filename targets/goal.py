@@ -38,8 +38,12 @@ def parse_goal(text: str) -> Goal:
 
 
 def goal_of(target: Target, *, format: str, parameters: int, context: int) -> Goal:  # noqa: A002 - the table's word
-    """The size budgets that a target has for a fitted artefact; `InputError` if it has none."""
-    budgets = target.budgets_for(format=format, recipe=f"fit-{target.name}", parameters=parameters, context=context)
+    """The size budgets that a target has for a fitted artefact; `InputError` if it has none.
+
+    How many bits a weight will take follows from the goal: a budget with `min_bits` makes none.
+    """
+    recipe = f"fit-{target.name}"
+    budgets = target.budgets_for(format=format, recipe=recipe, bits=0, parameters=parameters, context=context)
     limits = {budget.metric: int(budget.bound) for budget in budgets if budget.metric in SIZES}
     if not limits:
         raise InputError(

@@ -3,18 +3,18 @@
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from smolship.errors import InputError, unknown_name
 from smolship.targets.budget import Budget
 from smolship.targets.toml_file import parse_toml, read_toml
-from smolship.targets.units import parse_quantity
+from smolship.targets.units import UNITS, parse_quantity
 
 
 class Fact(BaseModel):
-    """A quantity of a device and where it comes from."""
+    """A quantity of a device, above zero, and where it comes from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,27 +25,59 @@ class Fact(BaseModel):
     @classmethod
     def _is_quantity(cls, text: str) -> str:
         try:
-            parse_quantity(text)
+            quantity = parse_quantity(text)
         except InputError as error:
             raise ValueError(str(error)) from error
+        if quantity.value <= 0:
+            raise ValueError(f"{text!r} is nothing: give a number above zero")
         return text
 
 
+def _fact_in(dimension: str) -> AfterValidator:
+    """That a fact is in units of this dimension: others reckon with it."""
+
+    def check(fact: Fact) -> Fact:
+        if parse_quantity(fact.value).unit.dimension != dimension:
+            units = ", ".join(unit.name for unit in UNITS.values() if unit.dimension == dimension)
+            raise ValueError(f"{fact.value!r} is no {dimension}: give it in one of {units}")
+        return fact
+
+    return AfterValidator(check)
+
+
+Memory = Annotated[Fact, _fact_in("memory")]
+Bandwidth = Annotated[Fact, _fact_in("bandwidth")]
+
+
 class Device(BaseModel):
-    """What a device is and gives an app; a fact nobody published is absent."""
+    """What a device is and gives an app; a fact that nobody published or measured is absent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str
-    """as `uname -m` says it; `any` for the machine at hand"""
+    """as `uname -m` says it on Linux; `wasm32` in a browser, `any` for the machine at hand"""
     cpu_features: tuple[str, ...] = ()
     """as /proc/cpuinfo spells them"""
     cpu: str = ""
     runtimes: tuple[Literal["gguf", "onnx", "executorch"], ...]
-    memory: Fact | None = None
-    memory_for_app: Fact | None = None
-    bandwidth: Fact | None = None
-    storage_limit: Fact | None = None
+    memory: Memory | None = None
+    """all that the device has"""
+    memory_for_app: Memory | None = None
+    """what one app can take of it before it is refused or killed; what counts is `memory_counts`"""
+    memory_counts: Literal["resident", "anonymous"] = "resident"
+    """all of a process's resident pages, or the anonymous (dirty) ones alone: iOS and Android's limiter drop a mapped
+    file's clean pages instead of killing for them"""
+    address_space: Memory | None = None
+    """what a process can address at all, where that is less than the memory could be: 32 bits"""
+    bandwidth: Bandwidth | None = None
+    """bytes a second from memory, measured where known: decoding reads every weight for every token, so no faster"""
+    storage_limit: Memory | None = None
+    """the most that its store or channel delivers in one piece"""
+
+    @property
+    def memory_metric(self) -> str:
+        """The metric that `memory_for_app` is a limit of."""
+        return {"resident": "peak_memory", "anonymous": "anonymous_memory"}[self.memory_counts]
 
 
 class Target(BaseModel):
@@ -75,6 +107,7 @@ class Target(BaseModel):
         *,
         format: str,  # noqa: A002 - the word of the table
         recipe: str,
+        bits: float,
         parameters: int,
         context: int,
     ) -> tuple[Budget, ...]:
@@ -82,7 +115,7 @@ class Target(BaseModel):
         chosen = {
             budget.metric: budget
             for budget in self.budget
-            if budget.applies_to(format=format, recipe=recipe, parameters=parameters, context=context)
+            if budget.applies_to(format=format, recipe=recipe, bits=bits, parameters=parameters, context=context)
         }
         return tuple(chosen.values())
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 
 from smolship.errors import InputError
 
@@ -66,7 +67,10 @@ def parse_quantity(text: str) -> Quantity:
     unit = UNITS[name]
     if number.startswith("-") and unit.dimension != "share difference":
         raise InputError(f"{text!r} is below zero: only a difference ({UNITS['pp'].name}) can be")
-    return Quantity(float(number) * unit.factor, unit)
+    value = float(number) * unit.factor
+    if not isfinite(value):
+        raise InputError(f"{text!r} is too large to be reckoned with: write a smaller number")
+    return Quantity(value, unit)
 
 
 def show(value: float, unit: Unit) -> str:

@@ -30,6 +30,12 @@ metric = "size"
 limit = "<= 1 MB"
 recipe = "q4"
 source = "of another recipe"
+
+[[budget]]
+metric = "model_size"
+limit = "<= 2 MB"
+min_bits = 8
+source = "of files in 8 bits: how many a fitted one gets is not known before"
 """
 
 

@@ -1,12 +1,12 @@
-"""Profiles: those that ship are whole, and a wrong file is named with its line and key."""
+"""Targets: budgets are chosen by what an artefact is, and a wrong file is named with its line and key."""
 
-from importlib.resources import files
+import itertools
 from pathlib import Path
 
 import pytest
 
 from smolship.errors import InputError
-from smolship.targets import METRICS, load_target, target_names
+from smolship.targets import METRICS, load_target
 from smolship.targets.target import parse_target
 from smolship.targets.units import UNITS, parse_quantity, show
 
@@ -40,21 +40,6 @@ source = "a wish"
 """
 
 
-@pytest.mark.parametrize("name", target_names())
-def test_shipped_profile_is_whole(name: str) -> None:
-    target = load_target(name)
-    assert target.name == name
-    assert target.budget
-    assert target.measured_here == (name == "host")
-
-
-@pytest.mark.parametrize("name", target_names())
-def test_every_number_of_a_shipped_device_has_a_source(name: str) -> None:
-    device = load_target(name).device
-    for fact in (device.memory, device.memory_for_app, device.bandwidth, device.storage_limit):
-        assert fact is None or (parse_quantity(fact.value).value > 0 and fact.source)
-
-
 def test_a_file_of_your_own_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD)
@@ -68,7 +53,7 @@ def test_budgets_are_chosen_by_recipe_format_size_and_context() -> None:
     target = parse_target(GOOD, "mine.toml")
 
     def names(recipe: str, fmt: str, parameters: int, context: int = 8192) -> list[str]:
-        chosen = target.budgets_for(format=fmt, recipe=recipe, parameters=parameters, context=context)
+        chosen = target.budgets_for(format=fmt, recipe=recipe, bits=4.5, parameters=parameters, context=context)
         return [each.metric for each in chosen]
 
     assert names("q4", "gguf", 135_000_000) == ["decode", "model_size"]
@@ -79,16 +64,24 @@ def test_budgets_are_chosen_by_recipe_format_size_and_context() -> None:
     assert names("q8", "gguf", 135_000_000, 2049) == ["decode"]
 
 
-@pytest.mark.parametrize("fmt", ["gguf", "onnx", "executorch"])
-def test_the_hosts_memory_is_judged_at_the_context_it_was_stated_for(fmt: str) -> None:
-    target = load_target("host")
+def test_a_selector_is_one_name_or_a_list_of_them() -> None:
+    text = GOOD.replace('recipe = "q4"', 'recipe = ["q4", "q4-e8"]').replace('"gguf"\nmax', '["gguf", "onnx"]\nmax')
+    target = parse_target(text, "mine.toml")
+    size = target.budget[1]
+    assert size.scope == "q4, q4-e8; gguf, onnx; up to 200M parameters"
+    for recipe, fmt in itertools.product(("q4", "q4-e8", "q4-e"), ("gguf", "onnx", "executorch")):
+        applies = size.applies_to(format=fmt, recipe=recipe, bits=4.5, parameters=1, context=64)
+        assert applies == (recipe != "q4-e" and fmt != "executorch")
+    assert parse_target(GOOD, "mine.toml").budget[1].scope == "q4; gguf; up to 200M parameters"
 
-    def metrics(context: int) -> set[str]:
-        chosen = target.budgets_for(format=fmt, recipe="q8", parameters=135_000_000, context=context)
-        return {each.metric for each in chosen}
 
-    assert metrics(2048) - metrics(8192) == {"peak_memory"}
-    assert metrics(8192) >= {"decode", "top1", "answers"}
+def test_a_file_made_elsewhere_is_chosen_by_its_bits() -> None:
+    target = parse_target(GOOD.replace('recipe = "q4"\nformat = "gguf"', "min_bits = 8"), "mine.toml")
+    size = target.budget[1]
+    assert size.scope == "from 8 bits a weight; up to 200M parameters"
+    for bits, applies in ((0, False), (7.999, False), (8, True), (8.055, True), (16, True)):
+        assert size.applies_to(format="gguf", recipe="Q8_0", bits=bits, parameters=1, context=64) == applies
+    assert [budget.scope for budget in target.budget[::2]] == ["all", "up to 2,048 tokens of context"]
 
 
 @pytest.mark.parametrize(
@@ -100,11 +93,26 @@ def test_the_hosts_memory_is_judged_at_the_context_it_was_stated_for(fmt: str) -
         ('limit = ">= 20 tok/s"', 'limit = "20 tok/s"', 9, "is no limit"),
         ('limit = ">= 20 tok/s"', 'limt = ">= 20 tok/s"', 11, "no such key"),
         ('metric = "decode"', 'metric = "speed"', 10, "unknown metric 'speed'"),
-        ('format = "gguf"', 'format = "tflite"', 18, "budget 2.format: "),
+        ('limit = ">= 20 tok/s"', 'limit = ">= -20 tok/s"', 9, "only a difference (pp) can be"),
+        ('limit = ">= 20 tok/s"', 'limit = ">= 1e999 tok/s"', 9, "too large"),
+        ('format = "gguf"', 'format = "tflite"', 18, "budget 2.format 1: "),
+        ('format = "gguf"', 'format = ["gguf", "tflite"]', 18, "budget 2.format 2: "),
         ('format = "gguf"', 'format = "tflite"', 18, "'gguf', 'onnx' or 'executorch'"),
+        ('format = "gguf"', 'format = []', 18, "budget 2.format: "),
+        ('recipe = "q4"', 'recipe = []', 17, "at least 1 item"),
+        ('recipe = "q4"', 'recipe = ""', 17, "at least 1 character"),
+        ('recipe = "q4"', 'recipe = ["q4", 8]', 17, "budget 2.recipe 2: "),
+        ('recipe = "q4"', 'min_bits = 0', 17, "greater than 0"),
+        ('recipe = "q4"', 'min_bits = nan', 17, "finite number"),
+        ('recipe = "q4"', 'min_bits = "8"', 17, "budget 2.min_bits: "),
+        ('recipe = "q4"', 'max_bits = 8', 17, "no such key"),
         ("max_context = 2048", "max_context = 0", 25, "budget 3.max_context: "),
         ('runtimes = ["gguf"]', 'runtimes = ["gguf", "tflite"]', 6, "device.runtimes 2: "),
         ('value = "8 GB"', 'value = "8"', 7, "has no unit"),
+        ('value = "8 GB"', 'value = "0 GB"', 7, "above zero"),
+        ('value = "8 GB"', 'value = "8 GB/s"', 7, "'8 GB/s' is no memory: give it in one of B, kB, MB"),
+        ('memory = {', 'bandwidth = {', 7, "'8 GB' is no bandwidth: give it in one of B/s, GB/s"),
+        ('runtimes = ["gguf"]', 'runtimes = ["gguf"]\nmemory_counts = "all"', 7, "'resident' or 'anonymous'"),
         ('memory = {', 'memmory = {', 7, "no such key"),
         ('source = "its box"', 'source = ""', 7, "at least 1 character"),
         ('title = "My board"\n', "", 1, "title: this key is missing"),
@@ -141,11 +149,6 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         load_target("fridge.toml")
 
 
-def test_profiles_lie_where_the_package_looks() -> None:
-    folder = files("smolship.targets") / "profiles"
-    assert {entry.name for entry in folder.iterdir()} == {f"{name}.toml" for name in target_names()}
-
-
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -155,13 +158,14 @@ def test_profiles_lie_where_the_package_looks() -> None:
         ("200 ms", 0.2),
         ("1_000 tok/s", 1000),
         ("2e-3 nats", 0.002),
+        ("-2 pp", -0.02),
     ],
 )
 def test_quantities_are_read_in_base_units(text: str, value: float) -> None:
     assert parse_quantity(text).value == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["95", "MB", "-1 MB", "95 parsecs", "", "nan %"])
+@pytest.mark.parametrize("text", ["95", "MB", "-1 MB", "95 parsecs", "", "nan %", "1e400 MB", "inf s"])
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_quantity(text)
@@ -175,3 +179,13 @@ def test_values_are_shown_in_the_metrics_unit() -> None:
 
 def test_metrics_are_named_as_their_keys() -> None:
     assert all(name == metric.name for name, metric in METRICS.items())
+
+
+def test_a_difference_of_shares_may_be_below_zero() -> None:
+    text = GOOD.replace('"decode"', '"task_accuracy_delta"').replace(">= 20 tok/s", ">= -2 pp")
+    budget = parse_target(text, "mine.toml").budget[0]
+    assert (budget.bound, str(budget)) == (-0.02, ">= -2.0 pp")
+    assert budget.holds(-0.019)
+    assert not budget.holds(-0.021)
+    with pytest.raises(InputError, match=r"limits a share; task_accuracy_delta is in pp"):
+        parse_target(text.replace("-2 pp", "2 %"), "mine.toml")
