@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ from smolship.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.collect import Collector
 from smolship.runtime_checks.job import job_of, questions_for, steps_for
-from smolship.runtime_checks.measurements import Measurements, Subject
+from smolship.runtime_checks.likelihoods import Likelihoods
+from smolship.runtime_checks.measurements import Measurements, Subject, TaskScore
 from smolship.runtime_checks.run_probe import JOB_FILE, run_probe, stage
 from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.tasks.asked import AskedTask, ids_of, score_of, task_step
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Local, Transport
 
@@ -53,14 +55,16 @@ def check_artefact(
     reference: ReferenceWindows,
     settings: Settings,
     *,
+    tasks: Sequence[AskedTask] = (),
     transport: Transport | None = None,
     progress: Progress = Silent(),
 ) -> Measurements:
     """Measure an artefact on its own runtime, in a process of its own, on this machine or where `transport` leads.
 
-    `checkpoint` is the one it was made from. A runtime that crashes, refuses the file, takes too long or computes what
-    is not finite is a result: `Measurements.failure` says how, and what was measured before stays. `RuntimeFailure`
-    only if the probe itself does not keep to its protocol; `InputError` if the runtime is not installed.
+    `checkpoint` is the one it was made from; `tasks` are asked last. A runtime that crashes, refuses the file, takes
+    too long or computes what is not finite is a result: `Measurements.failure` says how, and what was measured before
+    stays. `RuntimeFailure` only if the probe itself does not keep to its protocol; `InputError` if the runtime is not
+    installed.
     """
     manifest, tokenizer = artefact.manifest, checkpoint.tokenizer
     if transport is None:
@@ -73,19 +77,39 @@ def check_artefact(
         windows=reference.windows,
         tokenizer=tokenizer,
     )
+    steps += [task_step(one.task) for one in tasks]
+    ids = [each for one in tasks for each in ids_of(one.task)]
     job = job_of(steps, format_name=manifest.format, context=manifest.context, threads=settings.threads)
     subject = subject_of(artefact)
     timeout = settings.seconds_for(subject.parameters)
     title = f"Checking {manifest.recipe} {manifest.format}"
     with (
         _place(transport) as there,
-        progress.task(title, settings.repeats + len(reference.windows.tokens)) as advance,
+        progress.task(title, settings.repeats + len(reference.windows.tokens) + len(ids)) as advance,
     ):
         stage(there, artefact.folder, job)
-        collector = Collector(asked, tokenizer, reference, there, shipped_template(artefact.folder), advance)
+        collector = Collector(asked, tokenizer, reference, there, shipped_template(artefact.folder), advance, ids)
         ended = run_probe(there, collector, timeout=timeout, command=[settings.python, "-m", "probe", JOB_FILE])
     failure = collector.failure or ended
-    return Measurements(subject=subject, reference=reference.described, failure=failure, **collector.fields)
+    return Measurements(
+        subject=subject,
+        coverage=manifest.coverage,
+        reference=reference.described,
+        failure=failure,
+        tasks=_scores(tasks, collector.told),
+        **collector.fields,
+    )
+
+
+def _scores(tasks: Sequence[AskedTask], told: Sequence[Likelihoods]) -> tuple[TaskScore, ...]:
+    """Of the tasks whose every sequence was answered."""
+    scores, begin = [], 0
+    for one in tasks:
+        end = begin + len(one.task.sequences)
+        if end <= len(told):
+            scores.append(score_of(one, told[begin:end]))
+        begin = end
+    return tuple(scores)
 
 
 def subject_of(artefact: Artefact) -> Subject:

@@ -16,7 +16,7 @@ from smolship.runtime_checks.collect import Collector
 from smolship.runtime_checks.device import Device
 from smolship.runtime_checks.job import Workload, another_way_step, job_of, likelihoods_step, questions_for, steps_for
 from smolship.runtime_checks.likelihoods import Likelihoods, compare, most_likely, reference_likelihoods
-from smolship.runtime_checks.measurements import Failure, Fidelity, Measurements, OnDevice, Subject, TopK
+from smolship.runtime_checks.measurements import Failure, Measurements, OnDevice, Subject, TopK
 from smolship.runtime_checks.run_probe import run_probe
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.take_steps import take_steps
@@ -53,8 +53,8 @@ class HostRun:
     likelihoods: Sequence[Likelihoods]
     noise: TopK
     """how far this host is from itself when it takes the first window another way"""
-    fidelity: Fidelity | None
-    """what `smolship check` measured of the same file before, if it did"""
+    before: Measurements | None
+    """what `smolship check` measured of the same file on this host, if it did"""
 
     @classmethod
     def of(
@@ -121,7 +121,8 @@ def check_on_device(
         ended = run_probe(device.transport, collector, timeout=timeout, command=command)
     after = _state_afterwards(device)
     where = OnDevice(
-        destination=device.name,
+        name=device.name,
+        target=device.target,
         facts=device.facts,
         before=before,
         after=after,
@@ -145,12 +146,12 @@ def _measurements(
         found = {"topk": compare(expected.likelihoods, told, near), "from_host": compare(run.likelihoods, told, near)}
     return Measurements(
         subject=subject,
+        coverage=run.artefact.manifest.coverage,
         reference=expected.reference.described,
         failure=failure,
         device=where,
         host_topk=compare(expected.likelihoods, run.likelihoods, near),
         host_noise=run.noise,
-        host_fidelity=run.fidelity,
         **found,
         **collector.fields,
     )
@@ -169,11 +170,11 @@ def _state_afterwards(device: Device) -> State | None:
         return None
 
 
-def _measured_before(artefact: Artefact) -> Fidelity | None:
+def _measured_before(artefact: Artefact) -> Measurements | None:
     """What lies in the artefact's folder, if it is of this very file."""
     try:
         before = Measurements.read(artefact.folder)
     except InputError:
         return None
     same = before.subject.model_sha256 == subject_of(artefact).model_sha256
-    return before.fidelity if same and before.device is None else None
+    return before if same else None

@@ -1,44 +1,31 @@
-"""From the probe's records to `Measurements`: a literal table of what each kind of record adds."""
+"""From the probe's records to `Measurements`: what a check's records add to those of `performance`."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from smolship.checkpoint import Tokenizer
 from smolship.checkpoint import chat_template as chat
-from smolship.errors import RuntimeFailure
 from smolship.progress import Advance
 from smolship.runtime_checks.fidelity import Accumulator
 from smolship.runtime_checks.job import Asked
 from smolship.runtime_checks.likelihoods import Likelihoods, likelihoods_from
-from smolship.runtime_checks.measurements import (
-    Agreement,
-    Answer,
-    Failure,
-    Host,
-    PeakMemory,
-    Resident,
-    Seconds,
-    Speed,
-    Sustained,
-)
+from smolship.runtime_checks.measurements import Agreement, Answer, Failure
+from smolship.runtime_checks.performance import Performance, Taker
 from smolship.runtime_checks.run_probe import Record, one_line
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Transport
 
 SHOWN = 60
 """characters of a wrongly decoded text that are told"""
-LOADED: TypeAdapter[tuple[float, dict[str, str], str | None]] = TypeAdapter(tuple[Seconds, dict[str, str], str | None])
-"""of a record `load`: seconds, versions, chat template"""
 
 
-class Collector:
-    """Takes records as they come.
+class Collector(Performance):
+    """Takes every record of a check as it comes.
 
     `fields` are those of `Measurements` that are known so far; `failure` says what in the records makes the file
     unfit, where the probe itself had nothing to complain of.
@@ -59,48 +46,15 @@ class Collector:
         `ids` are the tokens whose likelihoods the job asks for, int64 [n, k] for each record of them in its order.
         `template` is the chat template in the artefact's own tokenizer files; a runtime may read another.
         """
-        self.fields: dict[str, Any] = {"prefill": {}, "answers": (), "text": reference.windows.text}
+        super().__init__(advance)
+        self.fields |= {"answers": (), "text": reference.windows.text}
+        self.template = template
         self.failure: Failure | None = None
         self.told: list[Likelihoods] = []
         """of every window, where the job asked for likelihoods"""
         self._asked, self._tokenizer, self._reference = asked, tokenizer, reference
-        self._transport, self._template, self._advance = transport, template, advance
+        self._transport = transport
         self._fidelity, self._ids = Accumulator(), ids
-
-    def __call__(self, record: Record) -> None:
-        """Take one record; `RuntimeFailure` if it is not as the protocol has it."""
-        take = _TAKERS.get(record["record"])
-        if take is None:
-            raise RuntimeFailure(f"the probe sent a record of the unknown kind {one_line(record['record'])!r}")
-        try:
-            take(self, {key: value for key, value in record.items() if key not in ("protocol", "record")})
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            said = one_line(error)
-            raise RuntimeFailure(f"the probe's record {record['record']!r} is not as agreed: {said}") from error
-
-    def host(self, record: Record) -> None:
-        self.fields["host"] = Host(**record)
-
-    def imports(self, record: Record) -> None:
-        self.fields["after_imports"] = Resident(**record["memory"])
-
-    def load(self, record: Record) -> None:
-        self.fields["after_load"] = Resident(**record["memory"])
-        told = LOADED.validate_python((record["seconds"], record["versions"], record["chat_template"]))
-        self.fields["load_seconds"], self.fields["runtime"], template = told
-        self._template = template or self._template
-
-    def speed(self, record: Record) -> None:
-        measure, speed = record["measure"], Speed(**{key: record[key] for key in record if key != "measure"})
-        if measure == "prefill":
-            self.fields["prefill"][speed.tokens] = speed
-        elif measure in ("first_token", "decode"):
-            self.fields[measure] = speed
-        else:
-            raise ValueError(f"unknown measure {measure!r}")
-
-    def memory(self, record: Record) -> None:
-        self.fields["memory"] = PeakMemory(**record)
 
     def generated(self, record: Record) -> None:
         question = {question.name: question for question in self._asked.questions}[record["name"]]
@@ -166,23 +120,9 @@ class Collector:
         self.told.append(likelihoods_from(record, self._ids[number]))
         self._advance(1)
 
-    def sustained(self, record: Record) -> None:
-        self.fields["sustained"] = Sustained(**record)
-
     def unsupported(self, record: Record) -> None:
         """A step that this runtime cannot take there: said, and not measured."""
         self.fields.setdefault("unsupported", {})[one_line(record["step"])] = one_line(record["reason"])
-
-    def progress(self, record: Record) -> None:
-        if record["step"] == "speed":
-            self._advance(1)
-
-    def step(self, record: Record) -> None:
-        """Which step is under way concerns the failure's message alone."""
-
-    def done(self, record: Record) -> None:
-        known = self.fields["host"].model_dump()
-        self.fields["host"] = Host(**known | {"load_average_after": record["load_average"]})
 
     def _wrongly_decoded(
         self, ids: list[tuple[int, ...]], decoded: list[bytes], texts: Sequence[str]
@@ -195,27 +135,19 @@ class Collector:
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         """A conversation by the artefact's own template."""
-        if self._template is None:
+        if self.template is None:
             return ""
-        return chat.render(self._template, messages, self._tokenizer.roles, add_generation_prompt=True)
+        return chat.render(self.template, messages, self._tokenizer.roles, add_generation_prompt=True)
 
-
-_TAKERS: dict[str, Callable[[Collector, Record], None]] = {
-    "host": Collector.host,
-    "imports": Collector.imports,
-    "load": Collector.load,
-    "speed": Collector.speed,
-    "memory": Collector.memory,
-    "generated": Collector.generated,
-    "tokenized": Collector.tokenized,
-    "logits": Collector.logits,
-    "likelihoods": Collector.likelihoods,
-    "sustained": Collector.sustained,
-    "unsupported": Collector.unsupported,
-    "progress": Collector.progress,
-    "step": Collector.step,
-    "done": Collector.done,
-}
+    takers: ClassVar[Mapping[str, Taker]] = {
+        **Performance.takers,
+        "generated": generated,
+        "tokenized": tokenized,
+        "logits": logits,
+        "likelihoods": likelihoods,
+        "unsupported": unsupported,
+    }
+    """what each kind of record adds"""
 
 
 def _agreement(same: list[bool], wrong: list[bytes | None], names: Sequence[str]) -> Agreement:

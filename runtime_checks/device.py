@@ -45,13 +45,17 @@ class Device:
     name: str
     transport: Transport
     facts: Facts
+    target: str = ""
+    """the name of the target that it is, where budgets are to be judged"""
     use_installed: bool = False
     """run GGUF files with the llama.cpp that it has"""
 
     @classmethod
-    def reached(cls, name: str, transport: Transport, *, use_installed: bool = False) -> "Device":
+    def reached(
+        cls, name: str, transport: Transport, *, target: str = "", use_installed: bool = False
+    ) -> "Device":
         """Ask what it is; `RuntimeFailure` if what answers is no Linux with a shell."""
-        return cls(name, transport, read_facts(transport), use_installed)
+        return cls(name, transport, read_facts(transport), target, use_installed)
 
     def kit_for(self, artefact: Artefact, progress: Progress = Silent()) -> Kit:
         """The kit that this artefact needs here; `InputError` if it cannot run here, whatever is brought."""

@@ -86,7 +86,7 @@ def steps_for(
         )
     stop = tokenizer.encode(tokenizer.roles["eos_token"])
     return [
-        *_speed(workload, windows, context, repeats),
+        *speed_steps([token for window in windows.tokens for token in window], context, repeats, workload),
         *(_generate(question, tokenizer, stop, context) for question in asked.questions),
         {"step": "tokenize", "name": "texts", "texts": list(asked.texts)},
         {"step": "tokenize", "name": "chats", "texts": list(asked.rendered)},
@@ -130,9 +130,9 @@ def another_way_step(way: str, length: int, windows: Windows, ids: Sequence[NDAr
     return {"step": "likelihoods", "windows": [tokens], "ids": [asked], "way": way}
 
 
-def _speed(workload: Workload, windows: Windows, context: int, repeats: int) -> list[Step]:
-    """The steps that time, and the one that ends the watching of memory."""
-    tokens = [token for window in windows.tokens for token in window][: max(workload.prefill)]
+def speed_steps(tokens: Sequence[int], context: int, repeats: int, workload: Workload = FULL) -> list[Step]:
+    """The steps that time, with prompts of these tokens, and the one that ends the watching of memory."""
+    tokens = list(tokens[: max(workload.prefill)])
     lengths = [length for length in workload.prefill if length <= min(context, len(tokens))]
     first = min(workload.first, len(tokens), context // 2)
     decode = min(workload.decode, context - first - 1)

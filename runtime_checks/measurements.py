@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from smolship.artefact import MEASUREMENTS_FILE, write_atomically
+from smolship.artefact import MEASUREMENTS_FILE, TensorRecord, write_atomically
 from smolship.errors import InputError
 from smolship.targets import Facts, State
 
+HERE = "this host"
 REFUSED = "refused"
 """the stage of an artefact that was never started on a device, because it cannot run there"""
 
@@ -48,6 +49,18 @@ class Subject(_Record):
     """how the checkpoint stored its matrices"""
     predicted_divergence: float | None = None
     """nats, of a file whose grids were chosen to fit: what the choice foresaw"""
+    made_by: str = "smolship"
+    """what wrote the file; the recipe of one made elsewhere is its own name"""
+
+    @property
+    def title(self) -> str:
+        """What it is called where all are of one checkpoint."""
+        return f"{self.recipe} {self.format}"
+
+    @property
+    def name_of_file(self) -> str:
+        """The name of the folder that `build` writes it to, and of its case in a CI's report."""
+        return f"{self.name}-{self.recipe}-{self.format}"
 
 
 class Host(_Record):
@@ -153,10 +166,13 @@ class TopK(_Record):
 class OnDevice(_Record):
     """The device that was measured, and how it was doing."""
 
-    destination: str
-    """as it was reached"""
+    name: str
+    """as it was named: its host, or what devices.toml calls it"""
+    target: str
+    """the name of the target that it is"""
     facts: Facts
-    before: State
+    before: State | None = None
+    """`None` if nothing was begun"""
     after: State | None = None
     """`None` if it could not be asked any more"""
     disturbances: tuple[str, ...] = ()
@@ -181,6 +197,26 @@ class Fidelity(_Record):
     def perplexity_ratio(self) -> float:
         """The file's perplexity on the text over the reference's."""
         return self.perplexity / self.reference_perplexity
+
+
+class TaskScore(_Record):
+    """Multiple-choice questions of one file, answered by the artefact and by the reference."""
+
+    name: str
+    """of the file"""
+    sha256: str
+    """of its contents"""
+    rows: int = Field(gt=0)
+    accuracy: float
+    """share of rows whose likeliest choice is the right one"""
+    reference_accuracy: float
+    error: float
+    """standard error of the difference, row by row"""
+
+    @property
+    def delta(self) -> float:
+        """The artefact's accuracy less the reference's."""
+        return self.accuracy - self.reference_accuracy
 
 
 class Agreement(_Record):
@@ -229,9 +265,11 @@ class Failure(_Record):
 class Measurements(_Record):
     """The contents of `measurements.json`; what could not be measured is `None`."""
 
-    measurements_version: Literal[1] = 1
+    measurements_version: Literal[2] = 2
     measured_at: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     subject: Subject
+    coverage: tuple[TensorRecord, ...] = ()
+    """every tensor's grid, as the manifest has it"""
     reference: str
     """what the fidelity is against, in words"""
     host: Host | None = None
@@ -248,6 +286,7 @@ class Measurements(_Record):
     answers: tuple[Answer, ...] = ()
     text: TextUsed | None = None
     fidelity: Fidelity | None = None
+    tasks: tuple[TaskScore, ...] = ()
     sustained: Sustained | None = None
     device: OnDevice | None = None
     """where it was measured, if not on this host"""
@@ -260,11 +299,14 @@ class Measurements(_Record):
     host_noise: TopK | None = None
     """this host's run against the same taken another way (token by token, or each prompt from scratch): with quantised
     activations a difference in the last bit grows to the size of their roundings, on one machine as between two"""
-    host_fidelity: Fidelity | None = None
-    """what `smolship check` measured of the same file on this host"""
     unsupported: dict[str, str] = Field(default_factory=dict)
     """steps that the runtime there cannot take, and why"""
     failure: Failure | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it was measured, in words."""
+        return self.device.name if self.device else HERE
 
     def write(self, folder: Path) -> None:
         """Put them beside the artefact in `folder`, replacing older ones in one step."""
@@ -276,6 +318,11 @@ class Measurements(_Record):
         path = folder / MEASUREMENTS_FILE
         if not path.is_file():
             raise InputError(f"{folder} has no {MEASUREMENTS_FILE}: measure it with `smolship check`")
+        return cls.read_file(path)
+
+    @classmethod
+    def read_file(cls, path: Path) -> "Measurements":
+        """Those in a file; `InputError` if they are of another version."""
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:

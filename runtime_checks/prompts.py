@@ -76,6 +76,16 @@ def questions(tokenizer: Tokenizer) -> tuple[Question, ...]:
     )
 
 
+def example_messages() -> list[dict[str, str]]:
+    """The first chat question as messages, for examples that people copy."""
+    return _turns(_table()["chat"][0])
+
+
+def example_text() -> str:
+    """The first text to complete."""
+    return str(_table()["completion"][0]["text"])
+
+
 def conversations() -> tuple[Conversation, ...]:
     """The conversations on which chat templates are compared."""
     return tuple(Conversation(line["name"], tuple(line["messages"])) for line in _table()["conversation"])

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from smolship.runtime_checks.measurements import REFUSED, Agreement, Fidelity, Measurements
+from smolship.runtime_checks.measurements import REFUSED, Agreement, Measurements
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.targets import METRICS, Budget, Target
 from smolship.targets.units import show
@@ -34,6 +34,8 @@ class Verdict(BaseModel):
     """what was measured, in the metric's base unit"""
     shown: str
     """the value with its unit, or why there is none"""
+    bound: float
+    """the limit, in the metric's base unit"""
     outcome: Outcome
     measured: Measured = ""
     """where the value was measured; nothing if it was not"""
@@ -41,21 +43,30 @@ class Verdict(BaseModel):
     """where the limit comes from"""
 
 
-def judge(measurements: Measurements, target: Target) -> tuple[Verdict, ...]:
+def judge(measurements: Measurements, target: Target, here: Measurements | None = None) -> tuple[Verdict, ...]:
     """A verdict for every budget that `target` has for this artefact.
 
-    Speed and memory of a device are judged where they were measured on it, never by what this machine showed.
+    Speed and memory of a device are judged where they were measured on it, never by what this machine showed. `here` is
+    what this host measured of the same file: it stands in where a device did not measure what is the file's own.
     """
     subject = measurements.subject
     budgets = target.budgets_for(
-        format=subject.format, recipe=subject.recipe, parameters=subject.parameters, context=subject.context
+        format=subject.format,
+        recipe=subject.recipe,
+        parameters=subject.parameters,
+        context=subject.context,
+        bits=subject.bits_per_weight,
     )
     named = {budget.metric for budget in budgets}
-    always = (*ALWAYS, *_same_as_host(measurements)) if measurements.device else ALWAYS
+    always = (*ALWAYS, *_same_as_host(measurements)) if _on_target(measurements, target) else ALWAYS
     required = [budget for budget in always if budget.metric not in named]
-    return tuple(
-        _verdict(budget, measurements, target) for budget in (*required, *budgets) if _concerns(budget, measurements)
-    )
+    concerned = [budget for budget in (*required, *budgets) if _concerns(budget, measurements)]
+    return tuple(_verdict(budget, measurements, target, here) for budget in concerned)
+
+
+def _on_target(measurements: Measurements, target: Target) -> bool:
+    """Whether it was a device of this target that was measured."""
+    return measurements.device is not None and measurements.device.target == target.name
 
 
 def _same_as_host(measurements: Measurements) -> tuple[Budget, Budget]:
@@ -85,10 +96,11 @@ def _concerns(budget: Budget, measurements: Measurements) -> bool:
     return measurements.subject.instruct or budget.metric not in ("chat_template", "stops")
 
 
-def _verdict(budget: Budget, measurements: Measurements, target: Target) -> Verdict:
-    value = _READERS[budget.metric](measurements)
+def _verdict(budget: Budget, measurements: Measurements, target: Target, here: Measurements | None) -> Verdict:
+    value, measured = _found(budget, measurements, here)
     outcome: Outcome
-    if budget.of.of == "device" and not (target.measured_here or measurements.device):
+    judged_here = measurements.device is None and target.measured_here
+    if budget.of.of == "device" and not (judged_here or _on_target(measurements, target)):
         value, outcome, shown = None, "not measured", f"needs the device: {target.title}"
     elif value is None:
         failed = measurements.failure is not None and measurements.failure.stage != REFUSED
@@ -103,19 +115,21 @@ def _verdict(budget: Budget, measurements: Measurements, target: Target) -> Verd
         limit=str(budget),
         value=value,
         shown=shown,
+        bound=budget.bound,
         outcome=outcome,
-        measured=where_measured(budget.metric, measurements) if value is not None else "",
+        measured=measured if value is not None else "",
         source=budget.source,
     )
 
 
-def where_measured(metric: str, measurements: Measurements) -> Measured:
-    """Where a metric's value comes from.
-
-    Sizes are of the file here; what `check` measured on this host before may stand beside a device's figures.
-    """
-    here = metric in _OF_FILES or (metric in _OF_ALL_LOGITS and measurements.fidelity is None)
-    return "on this host" if here or measurements.device is None else "on the device"
+def _found(budget: Budget, measurements: Measurements, here: Measurements | None) -> tuple[float | None, Measured]:
+    """A metric's value and where it was measured: sizes are of the file here."""
+    read = _READERS[budget.metric]
+    value = read(measurements)
+    if value is None and here is not None and budget.of.of == "file":
+        return read(here), "on this host"
+    of_file = measurements.device is None or budget.metric in _OF_FILES
+    return value, "on this host" if of_file else "on the device"
 
 
 def _distrusted(budget: Budget, measurements: Measurements) -> str:
@@ -127,6 +141,8 @@ def _distrusted(budget: Budget, measurements: Measurements) -> str:
 def _why_not(budget: Budget, measurements: Measurements) -> str:
     if measurements.failure is not None:
         return "it was not run"
+    if budget.metric == "task_accuracy_delta":
+        return "no questions were asked: give --task a file of them"
     reason = measurements.unsupported.get("tokenize") if budget.metric in _OF_TOKENIZER else None
     if measurements.device and budget.metric in _OF_ALL_LOGITS:
         reason = "takes every logit: `smolship check` measures it on this host"
@@ -134,12 +150,14 @@ def _why_not(budget: Budget, measurements: Measurements) -> str:
 
 
 _OF_FILES = ("size", "model_size")
-_OF_ALL_LOGITS = ("top1", "kl_mean", "kl_p99", "kl_max", "perplexity_ratio")
+_OF_ALL_LOGITS = ("top1", "kl_mean", "kl_p99", "kl_max", "perplexity_ratio", "task_accuracy_delta")
 _OF_TOKENIZER = ("tokenizer", "chat_template")
 
 
-def _fidelity(m: Measurements) -> Fidelity | None:
-    return m.fidelity or m.host_fidelity
+def _task_delta(m: Measurements) -> float | None:
+    """Over the rows of all files together."""
+    rows = sum(task.rows for task in m.tasks)
+    return sum(task.delta * task.rows for task in m.tasks) / rows if rows else None
 
 
 def _share(agreement: Agreement | None) -> float | None:
@@ -162,11 +180,12 @@ def _model_memory(m: Measurements) -> float | None:
 _READERS: dict[str, Callable[[Measurements], float | None]] = {
     "size": lambda m: m.subject.size,
     "model_size": lambda m: m.subject.model_size,
-    "top1": lambda m: f.top1 if (f := _fidelity(m)) else None,
-    "kl_mean": lambda m: f.kl_mean if (f := _fidelity(m)) else None,
-    "kl_p99": lambda m: f.kl_p99 if (f := _fidelity(m)) else None,
-    "kl_max": lambda m: f.kl_max if (f := _fidelity(m)) else None,
-    "perplexity_ratio": lambda m: f.perplexity_ratio if (f := _fidelity(m)) else None,
+    "top1": lambda m: m.fidelity.top1 if m.fidelity else None,
+    "kl_mean": lambda m: m.fidelity.kl_mean if m.fidelity else None,
+    "kl_p99": lambda m: m.fidelity.kl_p99 if m.fidelity else None,
+    "kl_max": lambda m: m.fidelity.kl_max if m.fidelity else None,
+    "perplexity_ratio": lambda m: m.fidelity.perplexity_ratio if m.fidelity else None,
+    "task_accuracy_delta": _task_delta,
     "kl_topk": lambda m: m.topk.kl_mean if m.topk else None,
     "kl_topk_host": lambda m: m.from_host.kl_mean if m.from_host else None,
     "top1_host": lambda m: m.from_host.top1_or_near if m.from_host else None,

@@ -9,7 +9,9 @@ import pytest
 from board import packages
 from board.board import Board, open_board
 from board.tree import Tree, board_tree
+from browser import open_browser
 from live_sshd import Keys, Programs, Sshd, find_programs, make_keys
+from playwright.sync_api import Browser
 from tcp_proxy import TcpProxy
 from tiny import write_tiny_checkpoint
 from unavailable import skipped_if_unavailable
@@ -63,10 +65,19 @@ def embedded_checkpoint() -> Checkpoint:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes an sshd, or the file system of a board, is no part of the quick tests."""
+    """What takes an sshd, the file system of a board or a browser is no part of the quick tests."""
     for item in items:
-        if {"programs", "tree"} & set(getattr(item, "fixturenames", ())):
+        if {"browser", "programs", "tree"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("device")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with ExitStack() as stack:
+        with skipped_if_unavailable():
+            opened = stack.enter_context(open_browser())
+        yield opened
 
 
 @pytest.fixture(scope="session")

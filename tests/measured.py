@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from smolship.artefact import TensorRecord
 from smolship.runtime_checks.measurements import (
+    Agreement,
     Answer,
     Fidelity,
     Host,
@@ -37,6 +39,26 @@ HOST = Host(
 )
 
 
+def coverage(grid: str = "int8-b32", error: float = 0.005) -> tuple[TensorRecord, ...]:
+    """Two layers of some matrices, and what is not of a layer."""
+    shape = (576, 576)
+    of_layers = [
+        TensorRecord(
+            tensor=f"model.layers.{layer}.{name}_proj.weight",
+            shape=shape,
+            grid=grid,
+            bits_per_weight=8.5,
+            relative_error=error * (1 + layer + place),
+        )
+        for layer in range(2)
+        for place, name in enumerate(("self_attn.q", "self_attn.k", "mlp.down"))
+    ]
+    norm = TensorRecord(
+        tensor="model.norm.weight", shape=(576,), grid="float32", bits_per_weight=32, relative_error=0.0
+    )
+    return (*of_layers, norm)
+
+
 def measured(recipe: str = "q8", fmt: str = "gguf", *, top1: float = 0.96, quantised: bool = False) -> Measurements:
     """One artefact's measurements, written out as data."""
     subject = Subject(
@@ -55,6 +77,7 @@ def measured(recipe: str = "q8", fmt: str = "gguf", *, top1: float = 0.96, quant
     )
     return Measurements(
         subject=subject,
+        coverage=coverage(),
         reference="the same checkpoint in fp32",
         host=HOST,
         runtime={"llama.cpp": "1"},
@@ -69,7 +92,9 @@ def measured(recipe: str = "q8", fmt: str = "gguf", *, top1: float = 0.96, quant
             most_anon=105_000_000,
             samples=500,
         ),
-        prefill={512: Speed(tokens=512, seconds=(0.6, 0.5, 0.7))},
+        tokenizer=Agreement(compared=24, identical=24),
+        chat_template=Agreement(compared=4, identical=4),
+        prefill={64: Speed(tokens=64, seconds=(0.1,)), 512: Speed(tokens=512, seconds=(0.6, 0.5, 0.7))},
         first_token=Speed(tokens=64, seconds=(0.1,), warmup_seconds=0.4),
         decode=Speed(tokens=128, seconds=(1.0,)),
         answers=(
@@ -91,7 +116,7 @@ def measured(recipe: str = "q8", fmt: str = "gguf", *, top1: float = 0.96, quant
             kl_p99=0.02,
             kl_max=0.08,
             top1=top1,
-            perplexity=21,
+            perplexity=20.1,
             reference_perplexity=20,
         ),
     )
@@ -118,13 +143,14 @@ SAME = TopK(positions=1024, k=64, kl_mean=0.0004, kl_max=0.001, top1=0.998, top1
 
 
 def on_device(fmt: str = "gguf", *, disturbances: tuple[str, ...] = (), **changes: Any) -> Measurements:
-    """What a Raspberry Pi 5 measured of the same artefact, with what `check` had measured here before."""
+    """What a Raspberry Pi 5 measured of the same artefact, as a smoke test records it."""
     here = measured(fmt=fmt)
-    board = OnDevice(destination="pi", facts=BOARD, before=DOING, after=DOING, disturbances=disturbances)
+    board = OnDevice(
+        name="pi", target="raspberry-pi-5", facts=BOARD, before=DOING, after=DOING, disturbances=disturbances
+    )
     told = {
         "device": board,
         "fidelity": None,
-        "host_fidelity": here.fidelity,
         "topk": CLOSE,
         "host_topk": CLOSE,
         "from_host": SAME,

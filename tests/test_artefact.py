@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from smolship import artefact as module
-from smolship.artefact import Artefact, Manifest, list_files, refuse_foreign, staged, write_atomically
+from smolship.artefact import CARD_LINE, Artefact, Manifest, list_files, refuse_foreign, staged, write_atomically
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.workflows.build import Order, build
@@ -48,6 +48,22 @@ def test_an_artefact_opens_and_verifies(copy: Path) -> None:
 def test_measurements_stand_outside_the_hashes(copy: Path) -> None:
     write_atomically(copy / "measurements.json", b"{}")
     Artefact.open(copy).verify()
+
+
+def test_the_model_card_stands_outside_the_hashes_and_gives_way(copy: Path) -> None:
+    card = copy / "README.md"
+    assert CARD_LINE in card.read_text().splitlines()
+    write_atomically(card, f"{CARD_LINE}\nmeasured".encode())
+    Artefact.open(copy).verify()
+    assert Artefact.open(copy).manifest.files == list_files(copy)
+    refuse_foreign(copy)
+
+
+def test_a_readme_of_somebody_else_s_is_not_lost(copy: Path) -> None:
+    (copy / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds README\.md, which smolship did not write"), staged(copy):
+        pytest.fail("the block must not run")
+    assert (copy / "README.md").read_text() == "mine"
 
 
 def test_a_changed_byte_is_found(copy: Path) -> None:

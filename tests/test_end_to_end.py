@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from board.board import Board
+from card_examples import examples, run_python
 from kept_kits import kept_kits
 
 from smolship.artefact import Artefact
@@ -60,9 +61,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_all_is_well_and_nothing_but_the_report_is_printed(run: Run) -> None:
     failed = [
-        (one["measurements"]["subject"]["recipe"], one["measurements"]["subject"]["format"], verdict)
+        (one["subject"]["recipe"], one["subject"]["format"], verdict)
         for one in run.report["checked"]
-        for verdict in one["verdicts"]
+        for verdict in one["judged"][0]["verdicts"]
         if verdict["outcome"] != "pass"
     ]
     assert failed == []
@@ -128,10 +129,19 @@ def test_every_format_can_be_talked_to(run: Run, fmt: str) -> None:
     assert ended.stderr == ""
 
 
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_the_examples_of_the_model_card_run(run: Run, fmt: str) -> None:
+    folder = run.out / f"SmolLM2-135M-Instruct-q8-{fmt}"
+    card = (folder / "README.md").read_text()
+    assert "| top-1 agreement | 9" in card
+    for example in examples(card, "python"):
+        assert "The capital of France is Paris." in run_python(example, folder)
+
+
 def test_another_device_s_speed_is_not_measured_here(run: Run) -> None:
     folder = run.out / "SmolLM2-135M-Instruct-q4-e8-calibrated-gguf"
     ended = smolship("check", folder, "-t", "raspberry-pi-5", "--repeats", "1", "--json")
-    verdicts = {one["metric"]: one for one in json.loads(ended.stdout)["checked"][0]["verdicts"]}
+    verdicts = {one["metric"]: one for one in json.loads(ended.stdout)["checked"][0]["judged"][0]["verdicts"]}
     assert verdicts["decode"]["outcome"] == "not measured"
     assert verdicts["decode"]["value"] is None
     assert verdicts["size"]["outcome"] == "pass"
@@ -146,10 +156,11 @@ def test_the_emulated_board_computes_what_this_host_does(run: Run, board: Board,
         ended = smolship("smoke", *folders, *reach, *written, "--brief", "--threads", "1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (device,) = json.loads(ended.stdout)
-    assert device["report"]["device"] == "board"
-    assert [one["measurements"]["subject"]["format"] for one in device["report"]["checked"]] == list(FORMATS)
+    assert [one["subject"]["format"] for one in device["report"]["checked"]] == list(FORMATS)
     for one in device["report"]["checked"]:
-        measured, verdicts = one["measurements"], {verdict["metric"]: verdict for verdict in one["verdicts"]}
+        here, measured = one["records"]  # `ship` measured the same file before
+        assert (here["device"], measured["device"]["name"]) == (None, "board")
+        verdicts = {verdict["metric"]: verdict for verdict in one["judged"][0]["verdicts"]}
         assert measured["failure"] is None
         assert measured["device"]["facts"]["machine"] == measured["host"]["machine"] == "aarch64"
         assert [answer["right"] for answer in measured["answers"]] == [True]
@@ -161,14 +172,14 @@ def test_the_emulated_board_computes_what_this_host_does(run: Run, board: Board,
         assert measured["decode"]["tokens"] / measured["decode"]["seconds"][0] > 0.1
         for metric in ("top1_host", "kl_topk_host", "answers", "peak_memory"):
             assert (verdicts[metric]["outcome"], verdicts[metric]["measured"]) == ("pass", "on the device")
-        assert verdicts["kl_mean"]["measured"] == "on this host"  # by `ship`, of the same file
+        assert verdicts["kl_mean"]["measured"] == "on this host"
     assert (tmp_path / "smoke.xml").read_text().count("<testcase ") == len(FORMATS)
     assert "measured on the device" in (tmp_path / "report.html").read_text()
 
 
 def measurements(run: Run, recipe: str, fmt: str) -> dict[str, Any]:
     for one in run.report["checked"]:
-        subject = one["measurements"]["subject"]
+        subject = one["subject"]
         if (subject["recipe"], subject["format"]) == (recipe, fmt):
-            return dict(one["measurements"])
+            return dict(one["records"][0])
     raise AssertionError(f"{recipe} {fmt} was not checked")

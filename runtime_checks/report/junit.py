@@ -1,73 +1,93 @@
-"""JUnit XML for CI: a suite for each device, a case for each artefact on it."""
+"""JUnit XML, which GitHub, GitLab and Jenkins read: a suite for each target or device, a case for each artefact."""
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from smolship.runtime_checks.report import Checked, Report, figure
+from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+
+from smolship.runtime_checks.measurements import Measurements
+from smolship.runtime_checks.report.figures import figure
+from smolship.runtime_checks.report.report import Checked, Judged, Report
 from smolship.runtime_checks.verdicts import values
 from smolship.targets import METRICS
-
-if TYPE_CHECKING:
-    from junitparser import TestCase
 
 _NOT_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """no Char of XML 1.0 (2.2): a device may say anything"""
 
 
-def junit(reports: Mapping[str, Report | None], errors: Mapping[str, str], expected: Sequence[str]) -> bytes:
-    """The XML of what came of each device, by name: its report, and in `errors` what ended its run before its end.
+@dataclass(frozen=True)
+class Suite:
+    """The cases of one target or device."""
 
-    `expected` are the names of the artefacts' folders: one that a device was to run and did not is an error there.
-    """
-    from junitparser import JUnitXml, TestSuite
+    name: str
+    cases: tuple[tuple[Checked, Judged], ...] = ()
+    not_run: tuple[str, ...] = ()
+    """names of artefacts that were to be run there and were not"""
+    error: str = "not run"
+    """why"""
 
+
+def suites_of(report: Report) -> list[Suite]:
+    """A suite for each target of a report."""
+    return [
+        Suite(judge.name, tuple((one, one.judged[index]) for one in report.checked))
+        for index, judge in enumerate(report.targets)
+    ]
+
+
+def junit(suites: Sequence[Suite]) -> bytes:
+    """The XML of the suites."""
     xml = JUnitXml("smolship")
-    for device, report in reports.items():
-        suite = TestSuite(device)
-        checked = report.checked if report else ()
-        for one in checked:
-            suite.add_testcase(_case(one, device))
-        for name in expected[len(checked) :]:
-            suite.add_testcase(_not_run(name, device, errors.get(device, "not run")))
+    for one in suites:
+        suite = TestSuite(one.name)
+        for checked, judged in one.cases:
+            suite.add_testcase(_case(checked, judged, one.name))
+        for name in one.not_run:
+            suite.add_testcase(_not_run(name, one))
         xml.add_testsuite(suite)
     written = io.BytesIO()
     xml.write(written, pretty=True)
     return written.getvalue()
 
 
-def _case(one: Checked, device: str) -> "TestCase":
-    """A failed budget is a failure, a runtime that failed an error, and what was measured the case's own words."""
-    from junitparser import Error, Failure, TestCase
+def _case(checked: Checked, judged: Judged, suite: str) -> TestCase:
+    """A broken budget is a failure, a runtime that failed an error, and what was measured the case's own words.
 
-    measurements = one.measurements
-    subject = measurements.subject
-    case = TestCase(f"{subject.name}-{subject.recipe}-{subject.format}", device)
-    if failure := measurements.failure:
-        case.result = [Error(_text(f"{failure.stage}: {failure.message}"), one.outcome)]
+    A budget that was not measured is a failure where the gate takes it for one.
+    """
+    record = next(one for one in checked.records if one.place == judged.measured)
+    case = TestCase(checked.subject.name_of_file, suite)
+    if failure := record.failure:
+        case.result = [Error(_text(f"{failure.stage}: {failure.message}"), judged.outcome)]
     else:
+        broken = ("fail", "not measured") if judged.outcome == "not measured" else ("fail",)
         case.result = [
             Failure(_text(f"{verdict.title}: {verdict.shown}, limit {verdict.limit}"), "budget")
-            for verdict in one.verdicts
-            if verdict.outcome == "fail"
+            for verdict in judged.verdicts
+            if verdict.outcome in broken
         ]
-    found = {name: value for name, value in values(measurements).items() if value is not None}
-    lines = [f"{METRICS[name].title}: {figure(name, value)}" for name, value in found.items()]
-    lines += [
-        f"{verdict.title}: not measured, {verdict.shown}"
-        for verdict in one.verdicts
-        if verdict.outcome == "not measured"
-    ]
-    case.system_out = _text("\n".join(lines))
+    case.system_out = _text("\n".join(_words(record, judged)))
     return case
 
 
-def _not_run(name: str, device: str, reason: str) -> "TestCase":
-    from junitparser import Error, TestCase
+def _words(record: Measurements, judged: Judged) -> list[str]:
+    found = {name: value for name, value in values(record).items() if value is not None}
+    return [
+        f"measured on {record.place}",
+        *(f"{METRICS[name].title}: {figure(name, value)}" for name, value in found.items()),
+        *(
+            f"{verdict.title}: not measured, {verdict.shown}"
+            for verdict in judged.verdicts
+            if verdict.outcome == "not measured"
+        ),
+    ]
 
-    case = TestCase(name, device)
-    case.result = [Error(_text(reason), "not run")]
+
+def _not_run(name: str, suite: Suite) -> TestCase:
+    case = TestCase(name, suite.name)
+    case.result = [Error(_text(suite.error), "not run")]
     return case
 
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from smolship import __version__, device_verbs, options
+from smolship import __version__, device_verbs, gate_verbs, options
 from smolship.errors import InputError, RuntimeFailure, SmolshipError
+from smolship.gate_verbs import BROKEN, exit_as, tell_kept_readmes
 from smolship.quiet import VERBOSE
 from smolship.terminal import messages, output, showing_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from smolship.runtime_checks.report import Report
     from smolship.text_file import TextFile
 
 app = typer.Typer(
@@ -31,7 +31,6 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-FAILED = 1
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -62,7 +61,9 @@ def ship(
     fit: options.Fit = None,
     distil: options.Distil = False,
     format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
-    target: options.Target = "host",
+    target: options.Targets = options.DEFAULT_TARGETS,
+    budget: options.Budgets = None,
+    allow_unmeasured: options.AllowUnmeasured = False,
     context: options.Context = 2048,
     revision: options.Revision = None,
     threads: options.Threads = options.DEFAULT_THREADS,
@@ -77,21 +78,22 @@ def ship(
     from smolship import views
     from smolship.checkpoint import open_checkpoint
     from smolship.runtime_checks.check_artefact import Settings
-    from smolship.targets import load_target
     from smolship.workflows.blueprint import Order
     from smolship.workflows.fit import goal_by
+    from smolship.workflows.gate import gate_of
     from smolship.workflows.ship import ship as run
 
-    profile = load_target(target)
-    profile.require(format)
-    goals = goal_by(fit, profile) if fit is not None else None
+    gate = gate_of(target, budget or [], allow_unmeasured=allow_unmeasured)
+    gate.require(format)
+    goals = goal_by(fit, gate.targets) if fit is not None else None
     recipes = _recipes(recipe, fit, distil=distil)
     order = Order(recipes, _once(format), context, rebuild, _read(calibration_text), goals=goals, distil=distil)
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
-        report = run(source, out, order, profile, Settings(threads, repeats, timeout), text=text, progress=progress)
+        report = run(source, out, order, gate, Settings(threads, repeats, timeout), text=text, progress=progress)
     views.report(report, out).show(output(), as_json=as_json)
-    _exit_as(report)
+    tell_kept_readmes(out / one.subject.name_of_file for one in report.checked)
+    exit_as(report)
 
 
 @app.command()
@@ -119,7 +121,7 @@ def build(
     from smolship.workflows.fit import fit as build_fitted
     from smolship.workflows.fit import goal_by
 
-    goals = goal_by(fit, load_target(target)) if fit is not None else None
+    goals = goal_by(fit, [load_target(target)]) if fit is not None else None
     recipes = _recipes(recipe, fit, distil=distil)
     order = Order(recipes, _once(format), context, rebuild, _read(calibration_text), goals=goals, distil=distil)
     with showing_progress() as progress:
@@ -128,49 +130,9 @@ def build(
     views.built(built).show(output(), as_json=as_json)
 
 
-@app.command()
-def check(
-    artefacts: options.Artefacts,
-    *,
-    target: options.Target = "host",
-    checkpoint: options.MadeFrom = None,
-    revision: options.Revision = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Folder to write report.html, .md, .json in.")] = None,
-    threads: options.Threads = options.DEFAULT_THREADS,
-    repeats: options.Repeats = 5,
-    timeout: options.Timeout = None,
-    text: options.Text = "prose",
-    as_json: options.Json = False,
-) -> None:
-    """Run artefacts on their own runtimes and hold them against a target's budgets.
-
-    Writes `measurements.json` into each artefact's folder, and a report where `--report` says.
-    """
-    from smolship import views
-    from smolship.artefact import Artefact
-    from smolship.runtime_checks.check_artefact import Settings
-    from smolship.runtime_checks.report import report_of, write_report
-    from smolship.targets import load_target
-    from smolship.workflows.check import check as run
-    from smolship.workflows.check import open_source, prepare
-
-    profile = load_target(target)
-    opened = [Artefact.open(folder) for folder in artefacts]
-    profile.require(artefact.manifest.format for artefact in opened)
-    with showing_progress() as progress:
-        source = open_source(opened, checkpoint, revision, progress)
-        shortest = min(artefact.manifest.context for artefact in opened)
-        chosen = prepare(source, {artefact.manifest.format for artefact in opened}, shortest, text)
-        if report:
-            report.mkdir(parents=True, exist_ok=True)
-        measured = run(opened, source, chosen, Settings(threads, repeats, timeout), progress=progress)
-    made = report_of(measured, profile)
-    if report:
-        write_report(made, report)
-    views.report(made, report).show(output(), as_json=as_json)
-    _exit_as(made)
-
-
+app.command()(gate_verbs.check)
+app.command()(gate_verbs.report)
+app.command()(gate_verbs.compare)
 app.command()(device_verbs.smoke)
 app.add_typer(device_verbs.device_app, name="device")
 
@@ -275,7 +237,7 @@ def doctor(*, as_json: options.Json = False) -> None:
     findings = look()
     views.doctor(findings).show(output(), as_json=as_json)
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(BROKEN)
 
 
 def _recipes(names: list[str] | None, fit: str | None, *, distil: bool) -> tuple[str, ...]:
@@ -299,15 +261,6 @@ def _read(calibration_text: Path | None) -> "TextFile | None":
 def _once(names: "Iterable[str]") -> tuple[str, ...]:
     """The names in the order given, a repeated one once."""
     return tuple(dict.fromkeys(names))
-
-
-def _exit_as(report: "Report") -> None:
-    """End with the worst of what was found: 3 before 1 before 0."""
-    outcomes = {one.outcome for one in report.checked}
-    if "failed to run" in outcomes:
-        raise typer.Exit(RuntimeFailure.exit_code)
-    if "fail" in outcomes:
-        raise typer.Exit(FAILED)
 
 
 class _Interrupted(BaseException):

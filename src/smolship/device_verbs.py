@@ -35,6 +35,7 @@ def smoke(
     tokens: options.Tokens = None,
     sustained: options.Sustained = 60.0,
     use_installed: options.UseInstalled = False,
+    allow_unmeasured: options.AllowUnmeasured = False,
     checkpoint: options.MadeFrom = None,
     revision: options.Revision = None,
     threads: options.DeviceThreads = 0,
@@ -62,7 +63,7 @@ def smoke(
     with showing_fleet([place.name for place in places]) as fleet:
         source = open_source(opened, checkpoint, revision, fleet.here)
         order = Smoke.of(opened, source, settings, workload_for(brief=brief, sustained=sustained), text, tokens)
-        order = replace(order, use_installed=use_installed)
+        order = replace(order, use_installed=use_installed, allow_unmeasured=allow_unmeasured)
         here = Settings(options.DEFAULT_THREADS, timeout=timeout)
         results = smoke(opened, source, places, order, here=here, progress_of=fleet.of, progress=fleet.here)
     written = write_reports(results, opened, report, junit)

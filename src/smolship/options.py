@@ -48,7 +48,42 @@ Distil = Annotated[
     bool, typer.Option("--distil", help="With --fit: train scales and gains too, as the distilled recipes do.")
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Build again even what is there whole and unchanged.")]
-Target = Annotated[str, typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file.")]
+DEFAULT_TARGETS = ["host"]
+Targets = Annotated[
+    list[str],
+    typer.Option("--target", "-t", help="A profile (`smolship targets`) or your .toml file; repeatable."),
+]
+TargetsOfRecords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="A profile (`smolship targets`) or your .toml file; repeatable.",
+        show_default="what was measured",
+    ),
+]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(help="A limit that wins over the target's own, such as 'decode >= 30 tok/s'; repeatable."),
+]
+AllowUnmeasured = Annotated[
+    bool, typer.Option("--allow-unmeasured", help="Let budgets pass that could not be measured.")
+]
+DeviceRecords = Annotated[
+    list[Path] | None,
+    typer.Option(help="report.json of a smoke test: what was measured of these files on a device; repeatable."),
+]
+Tasks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help='Multiple-choice questions for task_accuracy_delta, JSON lines of {"id", "query", "choices", "gold"} '
+        "(.gz too); repeatable.",
+    ),
+]
+TaskRows = Annotated[int | None, typer.Option("--task-rows", min=1, help="So many of each file.", show_default="all")]
+ReportFolder = Annotated[
+    Path | None, typer.Option("--report", help="Folder to write report.html, .md, .json and .xml in.")
+]
 FitTarget = Annotated[str, typer.Option("--target", "-t", help="Whose size budget `--fit target` keeps to.")]
 Threads = Annotated[
     int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")

@@ -61,10 +61,10 @@ def test_what_does_not_fit_is_killed_there_and_that_is_its_verdict(
     assert result.error is None
     assert result.report is not None
     (one,) = result.report.checked
-    assert one.outcome == "failed to run"
-    assert one.measurements.failure is not None
-    assert one.measurements.failure.signal == "SIGKILL"
-    assert "the system ran out of memory" in one.measurements.failure.message
+    assert one.judged[0].outcome == "failed to run"
+    assert one.records[0].failure is not None
+    assert one.records[0].failure.signal == "SIGKILL"
+    assert "the system ran out of memory" in one.records[0].failure.message
     assert worst_exit([result]) == 3
 
 
@@ -75,5 +75,5 @@ def test_with_half_as_much_again_it_runs(
     assert result.error is None
     assert result.report is not None
     (one,) = result.report.checked
-    assert one.outcome == "pass"
-    assert [answer.right for answer in one.measurements.answers] == [True]
+    assert one.judged[0].outcome == "pass"
+    assert [answer.right for answer in one.records[0].answers] == [True]

@@ -62,7 +62,7 @@ def bring(board: Board, artefact: Artefact) -> tuple[Device, list[str]]:
 
 def check(board: Board, run: HostRun, checkpoint: Checkpoint, expected: Expected) -> Measurements:
     """One run on the device."""
-    device = Device.reached("board", board)
+    device = Device.reached("board", board, target="host")
     return check_on_device(run, checkpoint, expected, device, settings=HERE, workload=QUICK)
 
 
@@ -186,7 +186,7 @@ def test_a_device_that_computes_the_same_is_the_same_as_this_host(found: Measure
     assert (found.from_host.top1, found.from_host.kl_mean) == (1.0, 0.0)
     assert found.topk == found.host_topk
     assert found.device is not None
-    assert (found.device.destination, found.device.after is not None) == ("board", True)
+    assert (found.device.name, found.device.after is not None) == ("board", True)
     outcomes = {one.metric: (one.outcome, one.measured) for one in judge(found, load_target("host"))}
     assert outcomes["top1_host"] == outcomes["kl_topk_host"] == ("pass", "on the device")
     assert outcomes["peak_memory"][1] == "on the device"
@@ -201,7 +201,7 @@ def test_what_check_measured_of_the_file_before_stands_beside_it(
     fidelity = measured().fidelity
     known = found.model_copy(update={"device": None, "fidelity": fidelity})
     known.write(copied_artefact.folder)
-    assert HostRun.of(copied_artefact, tiny_checkpoint, expected, HERE).fidelity == fidelity
+    assert HostRun.of(copied_artefact, tiny_checkpoint, expected, HERE).before == known
 
 
 class Meddling(Board):

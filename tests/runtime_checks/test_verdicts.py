@@ -26,11 +26,10 @@ def test_speed_and_memory_of_the_device_are_judged_and_said_to_be_its_own() -> N
 
 
 def test_what_is_of_the_file_or_of_every_logit_is_of_this_host() -> None:
-    found = verdicts(on_device())
-    assert {found[metric].measured for metric in ("model_size", "top1", "kl_mean") if metric in found} == {
-        "on this host"
-    }
-    without = verdicts(on_device(host_fidelity=None))["top1"]
+    found = {verdict.metric: verdict for verdict in judge(on_device(), PI, measured())}
+    assert {found[metric].measured for metric in ("size", "top1")} == {"on this host"}
+    assert {found[metric].measured for metric in ("decode", "tokenizer")} == {"on the device"}
+    without = verdicts(on_device())["top1"]
     assert (without.outcome, without.value) == ("not measured", None)
     assert "`smolship check` measures it on this host" in without.shown
 
@@ -75,7 +74,7 @@ def test_a_file_that_is_noisy_here_may_be_as_noisy_there_and_its_verdict_says_wh
 
 def test_what_every_device_must_keep_gives_way_to_the_targets_own_limit() -> None:
     lax = parse_target(
-        'name = "lax"\ntitle = "x"\n[device]\narchitecture = "any"\nruntimes = ["gguf"]\n'
+        'name = "raspberry-pi-5"\ntitle = "x"\n[device]\narchitecture = "any"\nruntimes = ["gguf"]\n'
         '[[budget]]\nmetric = "top1_host"\nlimit = ">= 90 %"\nsource = "an old board"\n',
         "lax.toml",
     )

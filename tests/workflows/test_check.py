@@ -55,9 +55,10 @@ def test_ship_ends_well_with_artefact_measurements_and_report(
     assert json.loads((out / "report.json").read_text()) == report
     assert "<html" in (out / "report.html").read_text()
     measured = json.loads((out / "TinyLM2-Instruct-q4-gguf" / "measurements.json").read_text())
-    assert measured == report["checked"][0]["measurements"]
+    assert measured == report["checked"][0]["records"][0]
     assert measured["fidelity"]["positions"] == 4096
     assert measured["failure"] is None
+    assert "| decode |" in (out / "TinyLM2-Instruct-q4-gguf" / "README.md").read_text()
     assert {stage["name"] for stage in report["stages"]} >= {"round the weights", "check on the runtimes"}
 
 
@@ -93,10 +94,13 @@ def test_a_runtime_that_refuses_the_file_is_exit_code_3(
         if file["path"] == "model.gguf":
             file |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (broken / "manifest.json").write_text(json.dumps(manifest))
+    (broken / "README.md").write_text("mine")
     code = run(monkeypatch, "check", broken, "--checkpoint", tiny_folder, "--repeats", "1")
     shown = capfd.readouterr()
     assert code == 3, shown.out + shown.err
     assert "failed to run" in shown.out
+    assert "README.md is your own and was left as it is" in shown.err
+    assert (broken / "README.md").read_text() == "mine"
     assert "Traceback" not in shown.err
 
 

@@ -22,7 +22,7 @@ HOST = load_target("host")
 
 
 def ordered(goal: str, order: Order = ORDER, target: Target = HOST) -> Order:
-    return dataclasses.replace(order, goals=goal_by(goal, target))
+    return dataclasses.replace(order, goals=goal_by(goal, [target]))
 
 
 def fitted(checkpoint: Checkpoint, out: Path, goal: str, order: Order = ORDER) -> Artefact:

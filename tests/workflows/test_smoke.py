@@ -95,21 +95,22 @@ def lab(
 
 
 def outcomes(one: Smoked) -> list[str]:
-    return [checked.outcome for checked in one.report.checked] if one.report else []
+    return [checked.judged[0].outcome for checked in one.report.checked] if one.report else []
 
 
 def test_a_device_that_is_well_has_run_every_artefact_whatever_became_of_the_others(lab: dict[str, Smoked]) -> None:
     good = lab["good"]
     assert (outcomes(good), good.error) == (["pass", "pass"], None)
     assert good.report is not None
-    assert good.report.device == "good"
     for checked in good.report.checked:
-        found = {verdict.metric: verdict.measured for verdict in checked.verdicts}
+        found = {verdict.metric: verdict.measured for verdict in checked.judged[0].verdicts}
+        (record,) = checked.records
+        assert (checked.judged[0].measured, record.place) == ("good", "good")
         assert found["top1_host"] == found["kl_topk_host"] == found["tokenizer"] == "on the device"
-        assert checked.measurements.text is not None
-        assert (checked.measurements.text.windows, checked.measurements.text.length) == (1, 128)
-        assert len(checked.measurements.answers) == 1
-        assert checked.measurements.sustained is None
+        assert record.text is not None
+        assert (record.text.windows, record.text.length) == (1, 128)
+        assert len(record.answers) == 1
+        assert record.sustained is None
 
 
 def test_a_dead_device_has_its_error_and_no_report(lab: dict[str, Smoked]) -> None:
@@ -124,7 +125,7 @@ def test_what_was_measured_before_the_link_was_lost_is_kept(lab: dict[str, Smoke
 def test_an_artefact_that_there_is_no_room_for_is_refused_and_the_others_run(lab: dict[str, Smoked]) -> None:
     assert (outcomes(lab["small"]), lab["small"].error) == (["pass", "refused"], None)
     assert lab["small"].report is not None
-    failure = lab["small"].report.checked[1].measurements.failure
+    failure = lab["small"].report.checked[1].records[0].failure
     assert failure is not None
     assert "No space left on device" in failure.message
 
@@ -190,7 +191,7 @@ def test_the_view_says_of_each_device_what_became_of_it(lab: dict[str, Smoked]) 
     for words in (
         "Measured on the device good, held against the budgets of bench",
         "The same file there and here, against the fp32 reference and each other",
-        "good: 8 budgets pass, 0 fail: all that was judged is well",
+        "good: 8 budgets pass, 0 fail: all is well",
         "dead: cannot reach dead (Connection refused)",
         "cannot bring model.gguf to small (No space left on device)",
         "breaks: link lost: the connection to breaks broke",

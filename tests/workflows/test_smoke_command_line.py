@@ -59,8 +59,8 @@ def test_the_command_line_on_a_device_that_is_well(
     (found,) = json.loads(told.out)
     assert (found["device"], found["error"]) == (NAME, None)
     checked = found["report"]["checked"][0]
-    assert {verdict["measured"] for verdict in checked["verdicts"]} == {"on the device"}
-    assert checked["measurements"]["from_host"]["top1"] == 1.0
+    assert {verdict["measured"] for verdict in checked["judged"][0]["verdicts"]} == {"on the device"}
+    assert checked["records"][0]["from_host"]["top1"] == 1.0
     assert json.loads((tmp_path / "a report" / "report.json").read_text()) == found["report"]
     assert "measured on the device" in (tmp_path / "a report" / "report.html").read_text()
     (suite,) = JUnitXml.fromfile(str(tmp_path / "junit.xml"))

@@ -97,8 +97,8 @@ def failure(smoked: Smoked) -> str:
     assert smoked.report is not None, smoked.error
     assert smoked.error is None
     (checked,) = smoked.report.checked
-    assert checked.measurements.failure is not None
-    return f"{checked.measurements.failure.stage}: {checked.measurements.failure.message}"
+    assert checked.records[0].failure is not None
+    return f"{checked.records[0].failure.stage}: {checked.records[0].failure.message}"
 
 
 def passes(smoked: Smoked) -> bool:

@@ -1,18 +1,20 @@
 """Check: artefacts measured on their own runtimes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smolship.artefact import Artefact
+from smolship.artefact import CARD_FILE, Artefact
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
+from smolship.runtime_checks.card import own_readme, render_card, write_card
 from smolship.runtime_checks.check_artefact import Settings, check_artefact
 from smolship.runtime_checks.measurements import Measurements
 from smolship.runtime_checks.prompts import questions
 from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.tasks.asked import AskedTask, Task, ask_reference, read_task
 from smolship.runtime_checks.windows import COUNT, LENGTH, Windows, reference_windows, windows
 
 if TYPE_CHECKING:
@@ -56,12 +58,15 @@ def check(
     chosen: Windows,
     settings: Settings,
     *,
+    tasks: Sequence[Task] = (),
     progress: Progress = Silent(),
 ) -> list[Measurements]:
     """Measure each artefact in turn on its own runtime, over `chosen` windows against the fp32 reference.
 
+    The reference answers the questions of `tasks` too, and the artefacts are held against that.
+
     `InputError` if a file differs from its manifest or an artefact was made from another checkpoint. Each artefact's
-    `measurements.json` is replaced as soon as it is measured.
+    `measurements.json` and model card are replaced as soon as it is measured (`kept_readmes` says which card was not).
     """
     for artefact in artefacts:
         require_source(artefact, checkpoint)
@@ -72,13 +77,39 @@ def check(
 
         return Reference.from_checkpoint(checkpoint, settings.threads, progress)
 
+    asked = _asked(load, tasks, progress)
     with reference_windows(load, chosen, described(checkpoint), progress) as reference:
         measured = []
         for artefact in artefacts:
-            measurements = check_artefact(artefact, checkpoint, reference, settings, progress=progress)
+            measurements = check_artefact(artefact, checkpoint, reference, settings, tasks=asked, progress=progress)
             measurements.write(artefact.folder)
+            write_card(artefact.folder, render_card(artefact.manifest, checkpoint, measurements))
             measured.append(measurements)
         return measured
+
+
+def kept_readmes(folders: Iterable[Path]) -> list[str]:
+    """A sentence for each artefact whose README.md somebody else wrote, so that it got no figures."""
+    return [
+        f"{folder / CARD_FILE} is your own and was left as it is: move it away and check again for a model card"
+        for folder in folders
+        if own_readme(folder)
+    ]
+
+
+def read_tasks(paths: Sequence[Path], checkpoint: Checkpoint, context: int, rows: int | None = None) -> list[Task]:
+    """The questions of each file, at most so many rows; `InputError` as `read_task`."""
+    return [read_task(path, checkpoint.tokenizer, context, rows) for path in paths]
+
+
+def _asked(load: Callable[[], "Reference"], tasks: Sequence[Task], progress: Progress) -> list[AskedTask]:
+    """What the reference answers; it is let go of again."""
+    if not tasks:
+        return []
+    from smolship.runtime_checks.tasks.runners import FullPrecision  # torch
+
+    runner = FullPrecision(load())
+    return [ask_reference(runner, task, progress) for task in tasks]
 
 
 def open_source(

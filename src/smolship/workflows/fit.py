@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,9 +61,12 @@ class _Task:
         return Recipe(name, "fitted", "fitted", rounding, f"grids chosen to fit {self.goal.name}")
 
 
-def goal_by(text: str, target: Target) -> GoalOf:
-    """What `--fit` asks for: `target` is the size budget of that target; `InputError` says how goals are written."""
+def goal_by(text: str, targets: Sequence[Target]) -> GoalOf:
+    """What `--fit` asks for: `target` is the size budget of the one target; `InputError` says how goals are written."""
     if text.strip() == "target":
+        if len(targets) != 1:
+            raise InputError("--fit target keeps to the size budget of one target: give --target once, or a size")
+        (target,) = targets
         return lambda checkpoint, fmt, context: goal_of(
             target, format=fmt, parameters=checkpoint.architecture.parameters, context=context
         )

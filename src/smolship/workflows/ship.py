@@ -6,11 +6,12 @@ from pathlib import Path
 from smolship.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.check_artefact import Settings
-from smolship.runtime_checks.report import Report, Stage, report_of, write_report
-from smolship.targets import Target
+from smolship.runtime_checks.report import Report, Stage
+from smolship.runtime_checks.report.write import write_report
 from smolship.workflows.build import Order, build
 from smolship.workflows.check import check, prepare
 from smolship.workflows.fit import fit
+from smolship.workflows.gate import Gate
 from smolship.workflows.identity import prove_identical
 
 
@@ -18,7 +19,7 @@ def ship(
     checkpoint: Checkpoint,
     out: Path,
     order: Order,
-    target: Target,
+    gate: Gate,
     settings: Settings,
     *,
     text: str | Path = "prose",
@@ -41,7 +42,7 @@ def ship(
     start = time.monotonic()
     measured = check(artefacts, checkpoint, chosen, settings, progress=progress)
     checking = Stage(name="check on the runtimes", seconds=time.monotonic() - start)
-    report = report_of(measured, target).model_copy(
+    report = gate.judge(measured).model_copy(
         update={
             "stages": (rounding, *writing, comparing, checking),
             "identical": tuple(str(one) for one in proved),

@@ -14,11 +14,11 @@ from smolship.runtime_checks.check_artefact import Settings, subject_of
 from smolship.runtime_checks.check_on_device import Expected, HostRun, check_on_device, settings_for
 from smolship.runtime_checks.device import Device
 from smolship.runtime_checks.job import BRIEF, ON_DEVICE, Workload
-from smolship.runtime_checks.measurements import REFUSED, Failure, Measurements
+from smolship.runtime_checks.measurements import REFUSED, Failure, Measurements, OnDevice
 from smolship.runtime_checks.report import Report, report_of
 from smolship.runtime_checks.suitability import require_target
 from smolship.runtime_checks.windows import Windows, reference_windows
-from smolship.targets import Unreachable
+from smolship.targets import Transport, Unreachable
 from smolship.workflows.check import described, prepare, require_source
 from smolship.workflows.places import Place, side_by_side
 
@@ -50,6 +50,8 @@ class Smoke:
     chosen: Windows
     use_installed: bool = False
     """run GGUF files with the llama.cpp that a device has"""
+    allow_unmeasured: bool = False
+    """let budgets pass that could not be measured"""
 
     @classmethod
     def of(
@@ -116,11 +118,15 @@ def smoke(
     return [results[place] for place in places]
 
 
+def _reached(place: Place, transport: Transport, order: Smoke) -> Device:
+    return Device.reached(place.name, transport, target=place.target.name, use_installed=order.use_installed)
+
+
 def _look(place: Place, order: Smoke, progress: Progress) -> Device | SmolshipError:
     """The device, if it answers and is what it should be; its link is closed again."""
     try:
         with progress.task("Looking at it"), place.connect(progress) as transport:
-            device = Device.reached(place.name, transport, use_installed=order.use_installed)
+            device = _reached(place, transport, order)
             require_target(place.name, device.facts, place.target)
     except SmolshipError as error:
         return error
@@ -142,7 +148,7 @@ def _one(
     error: SmolshipError | None = None
     try:
         with place.connect(progress) as transport:
-            device = Device.reached(place.name, transport, use_installed=order.use_installed)
+            device = _reached(place, transport, order)
             settings = settings_for(order.settings, device)
             for run in runs:  # each is kept as it comes: an error later loses nothing
                 one = _run(run, checkpoint, expected, device, settings, order.workload, progress)
@@ -152,8 +158,16 @@ def _one(
     if measured and all(one.failure and one.failure.stage == REFUSED for one in measured) and error is None:
         error = InputError("; ".join(one.failure.message for one in measured if one.failure))
         measured = []
-    report = report_of(measured, place.target, place.name) if measured else None
-    return Smoked(place, report, error)
+    return Smoked(place, _report(measured, runs, place, order), error)
+
+
+def _report(measured: Sequence[Measurements], runs: Sequence[HostRun], place: Place, order: Smoke) -> Report | None:
+    """What the device measured, and beside it what this host had measured of the same files."""
+    files = {one.subject.model_sha256 for one in measured}
+    before = [run.before for run in runs if run.before and run.before.subject.model_sha256 in files]
+    if not measured:
+        return None
+    return report_of([*measured, *before], [place.target], allow_unmeasured=order.allow_unmeasured)
 
 
 def _run(
@@ -175,6 +189,7 @@ def _run(
     except InputError as refusal:
         return Measurements(
             subject=subject_of(run.artefact),
+            device=OnDevice(name=device.name, target=device.target, facts=device.facts),
             reference=expected.reference.described,
             failure=Failure(stage=REFUSED, message=str(refusal)),
         )
@@ -183,9 +198,9 @@ def _run(
 def worst_exit(results: Sequence[Smoked]) -> int:
     """The exit code of all: a runtime or a link that failed (3), before bad input (2), before a budget (1)."""
     codes = {result.error.exit_code for result in results if result.error}
-    outcomes = {one.outcome for result in results if result.report for one in result.report.checked}
+    outcomes = {outcome for result in results if result.report for outcome in result.report.outcomes}
     if LinkLost.exit_code in codes or "failed to run" in outcomes:
         return LinkLost.exit_code
     if InputError.exit_code in codes or "refused" in outcomes:
         return InputError.exit_code
-    return 1 if "fail" in outcomes else 0
+    return 1 if outcomes & {"fail", "not measured"} else 0

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smolship.artefact import Artefact, write_atomically
-from smolship.runtime_checks.junit import junit
-from smolship.runtime_checks.report import write_report
+from smolship.runtime_checks.report.junit import Suite, junit
+from smolship.runtime_checks.report.write import write_report
 from smolship.workflows.smoke import Smoked
 
 
@@ -17,13 +17,21 @@ def write_reports(
     for result in results:
         if folder is not None and result.report is not None:
             place = folder if len(results) == 1 else folder / result.place.name
-            place.mkdir(parents=True, exist_ok=True)
             written.append(write_report(result.report, place)[1])
     if junit_file is not None:
-        reports = {result.place.name: result.report for result in results}
-        errors = {result.place.name: str(result.error) for result in results if result.error}
         expected = [artefact.folder.name for artefact in artefacts]
         junit_file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(junit_file, junit(reports, errors, expected))
+        write_atomically(junit_file, junit([_suite(result, expected) for result in results]))
         written.append(junit_file)
     return written
+
+
+def _suite(result: Smoked, expected: Sequence[str]) -> Suite:
+    checked = result.report.checked if result.report else ()
+    error = str(result.error) if result.error else "not run"
+    return Suite(
+        result.place.name,
+        tuple((one, one.judged[0]) for one in checked),
+        tuple(expected[len(checked) :]),
+        error,
+    )

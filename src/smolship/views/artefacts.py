@@ -1,0 +1,88 @@
+"""What was built, and what an artefact is."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from smolship.terminal import megabytes, table
+from smolship.views.view import View
+
+if TYPE_CHECKING:
+    from smolship.artefact import Artefact, Manifest
+    from smolship.runtime_checks.report.coverage import GridShare
+    from smolship.workflows.build import Built
+
+
+def built(results: Sequence["Built"]) -> View:
+    """What `build` wrote or kept."""
+    rows = []
+    for one in results:
+        manifest = one.artefact.manifest
+        done = "kept" if one.kept else f"written in {one.seconds:.0f} s"
+        size, bits = megabytes(manifest.model_bytes), f"{manifest.bits_per_weight:.2f}"
+        rows.append((str(one.artefact.folder), size, bits, done))
+    data = [
+        {
+            "folder": str(one.artefact.folder),
+            "kept": one.kept,
+            "seconds": round(one.seconds, 2),
+            "manifest": one.artefact.manifest.model_dump(mode="json", exclude={"coverage"}),
+        }
+        for one in results
+    ]
+    columns = ("artefact", "model size", "bits/weight", "")
+    return View((table("Built", columns, rows, ("model size", "bits/weight")),), data)
+
+
+def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
+    """An artefact's manifest and coverage."""
+    from smolship.runtime_checks.report.coverage import shares
+
+    manifest = artefact.manifest
+    source = manifest.source
+    kind = f"{source.name}, {source.kind} {source.location}, {source.stored_as} weights"
+    if source.already_quantised:
+        kind += " (already quantised: low-bit figures flatter)"
+    facts = [
+        ("source", kind),
+        ("format", manifest.format),
+        ("recipe", f"{manifest.recipe} (rounding: {manifest.rounding})"),
+        ("context", f"{manifest.context} tokens"),
+        ("bits/weight", f"{manifest.bits_per_weight:.3f}"),
+        *_predicted(manifest),
+        ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+    ]
+    files = [(file.path, f"{file.bytes:,}", file.sha256) for file in manifest.files]
+    tables = [
+        table(str(artefact.folder), ("", ""), facts),
+        table("Files (every hash holds)", ("file", "bytes", "sha256"), files, ("bytes",)),
+    ]
+    if every_tensor:
+        lines = [
+            (
+                one.tensor,
+                "×".join(map(str, one.shape)),
+                one.grid,
+                f"{one.bits_per_weight:.3f}",
+                f"{one.relative_error:.4f}",
+            )
+            for one in manifest.coverage
+        ]
+        columns = ("tensor", "shape", "grid", "bits/weight", "relative error")
+        tables.append(table("Coverage", columns, lines, ("bits/weight", "relative error")))
+    else:
+        lines = [
+            (one.grid, str(one.tensors), f"{one.weights:,}", f"{one.bits_per_weight:.3f}", _worst(one))
+            for one in shares(manifest.coverage)
+        ]
+        columns = ("grid", "tensors", "weights", "bits/weight", "largest relative error")
+        tables.append(table("Coverage (--tensors for every line)", columns, lines, columns[1:4]))
+    return View(tuple(tables), manifest.model_dump(mode="json"))
+
+
+def _predicted(manifest: "Manifest") -> list[tuple[str, str]]:
+    foreseen = manifest.predicted_divergence
+    return [] if foreseen is None else [("predicted", f"{foreseen:.4f} nats of KL divergence; `check` measures it")]
+
+
+def _worst(share: "GridShare") -> str:
+    return f"{share.worst_error:.4f} ({share.worst_tensor})"
