@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 from board.board import Board
 from card_examples import examples, run_python
+from in_process import run as in_process
+from junitparser import JUnitXml
 from kept_kits import kept_kits
 
 from smolship.artefact import Artefact
+from smolship.runtime_checks.measurements import Measurements
 from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.verdicts import values
+from smolship.targets import METRICS
 
 pytestmark = pytest.mark.real
 FORMATS = ("gguf", "onnx", "executorch")
@@ -37,6 +42,10 @@ limit = "<= 0.2 nats"
 source = "README"
 """
 RECIPES = ("q4-e8-calibrated", "q8")
+JUDGED = [
+    name for name in METRICS if name not in ("task_accuracy_delta", "kl_topk", "kl_topk_host", "top1_host", "sustained")
+]
+"""what is measured of every artefact on this host without being asked for"""
 
 
 class Run(NamedTuple):
@@ -100,6 +109,52 @@ def test_everything_was_measured(run: Run, recipe: str, fmt: str) -> None:
     assert measured["memory"]["samples"] > 10
     assert measured["tokenizer"]["identical"] == measured["tokenizer"]["compared"] > 0
     assert measured["chat_template"]["identical"] == measured["chat_template"]["compared"] > 0
+
+
+@pytest.mark.parametrize("metric", JUDGED)
+def test_the_gate_fails_when_a_budget_is_tightened_below_what_was_measured(
+    run: Run,
+    metric: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The best of the six, made better by a thousandth: none of them keeps that."""
+    of = METRICS[metric]
+    folders = [run.out / f"SmolLM2-135M-Instruct-{recipe}-{fmt}" for recipe in RECIPES for fmt in FORMATS]
+    found = [value for folder in folders if (value := values(Measurements.read(folder))[metric]) is not None]
+    assert len(found) == 6
+    if of.better == "lower":
+        budget = f"{metric} <= {0.999 * min(found) / of.unit.factor:.9f} {of.unit.name}"
+    else:
+        budget = f"{metric} >= {1.001 * max(found) / of.unit.factor:.9f} {of.unit.name}"
+    assert in_process(monkeypatch, "report", *folders, "-o", tmp_path, "--budget", budget) == 1
+    assert of.title in capfd.readouterr().out
+    cases = [case for suite in JUnitXml.fromfile(str(tmp_path / "report.xml")) for case in suite]
+    assert [case.result[0].message.split(":")[0] for case in cases] == [of.title] * 6
+
+
+def test_questions_of_a_task_are_asked_and_gated(run: Run, tmp_path: Path) -> None:
+    lines = [
+        {
+            "id": "1",
+            "query": "Question: What is the capital of France?\nAnswer:",
+            "choices": ["Paris", "Oslo"],
+            "gold": 0,
+        },
+        {"id": "2", "query": "Question: What do cows drink?\nAnswer:", "choices": ["petrol", "water"], "gold": 1},
+        {"id": "3", "query": "Question: Which is hot?\nAnswer:", "choices": ["fire", "ice", "snow"], "gold": 0},
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    folder = run.out / "SmolLM2-135M-Instruct-q8-gguf"
+    order = ("check", folder, "--task", tmp_path / "own.jsonl", "--repeats", "1", "--report", tmp_path, "--json")
+    ended = smolship(*order, "--budget", "task_accuracy_delta >= 1 pp")
+    assert ended.returncode == 1, ended.stderr
+    (one,) = json.loads(ended.stdout)["checked"]
+    (task,) = one["records"][0]["tasks"]
+    assert (task["rows"], task["accuracy"]) == (3, task["reference_accuracy"])
+    (failed,) = [verdict for verdict in one["judged"][0]["verdicts"] if verdict["outcome"] == "fail"]
+    assert (failed["metric"], failed["shown"], failed["limit"]) == ("task_accuracy_delta", "0.0 pp", ">= 1.0 pp")
 
 
 def test_the_integers_are_proved_identical_in_the_files(run: Run) -> None:

@@ -1,7 +1,7 @@
 """`Artefact`: a folder that can be shipped, and `manifest.json`, which says what it is and how it was made.
 
 Written beside its place and renamed into it, so it is whole or not there. What is measured later stands in
-`measurements.json`, outside the manifest and its hashes.
+`measurements.json` and in the model card, `README.md`, outside the manifest and its hashes.
 """
 
 import errno
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,9 @@ from smolship.errors import InputError
 
 MANIFEST_FILE = "manifest.json"
 MEASUREMENTS_FILE = "measurements.json"
+CARD_FILE = "README.md"
+CARD_LINE = "<!-- Written by smolship. `smolship check` replaces this file as long as this line is in it. -->"
+"""the line of a model card that tells it from a README.md that somebody else wrote"""
 _PARTIAL = ".partial-"
 # `None` is numpy's: a write that came up short has no number there.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None)
@@ -59,7 +63,8 @@ class TensorRecord(_Record):
     shape: tuple[int, ...]
     grid: str
     bits_per_weight: float
-    relative_error: float
+    relative_error: float | None
+    """of the weights; `None` in a file made elsewhere, whose weights nobody compared"""
     output_error: float | None = None
     """calibrated: of the matrix's output on the calibration text, tokens weighted by their curvature"""
 
@@ -116,11 +121,54 @@ class Manifest(_Record):
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """What is said of a file made elsewhere, which no `manifest.json` says."""
+
+    made_by: str
+    """what writes such files, in words"""
+    parameters: int
+    """of the checkpoint it is held against"""
+    model_bytes: int
+    """size of the model file and its external data, whatever that is called"""
+    notes: tuple[str, ...]
+    """what was chosen for it and what is not known of it, a sentence each"""
+
+
+@dataclass(frozen=True)
 class Artefact:
-    """An artefact's folder and its manifest."""
+    """An artefact's folder and its manifest; of a file made elsewhere, a manifest that was never written."""
 
     folder: Path
     manifest: Manifest
+    foreign: Foreign | None = None
+    """`None` for what this tool made; nothing is ever written beside what it did not make"""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this tool made it."""
+        return self.foreign is None
+
+    @property
+    def name(self) -> str:
+        """What messages call it: its folder's name, or the name by which a file made elsewhere goes."""
+        return self.folder.name if self.foreign is None else self.manifest.recipe
+
+    @property
+    def made_by(self) -> str:
+        """What wrote it."""
+        return "smolship" if self.foreign is None else self.foreign.made_by
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the model has, the tied embedding counted once."""
+        if self.foreign is not None:
+            return self.foreign.parameters
+        return sum(prod(tensor.shape) for tensor in self.manifest.coverage)
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the model's own files."""
+        return self.manifest.model_bytes if self.foreign is None else self.foreign.model_bytes
 
     @property
     def model_path(self) -> Path:
@@ -161,7 +209,7 @@ def sha256_of(path: Path) -> str:
 
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
-    """Every file below `folder` but the manifest and the measurements, in the order of their names."""
+    """Every file below `folder` but the manifest, the measurements and the card, in the order of their names."""
     return tuple(
         FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
         for path in _shipped(folder)
@@ -169,8 +217,14 @@ def list_files(folder: Path) -> tuple[FileRecord, ...]:
 
 
 def _shipped(folder: Path) -> list[Path]:
+    beside = {MANIFEST_FILE, MEASUREMENTS_FILE} | ({CARD_FILE} if is_card(folder / CARD_FILE) else set())
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in paths if path.name not in (MANIFEST_FILE, MEASUREMENTS_FILE)]
+    return [path for path in paths if path.name not in beside]
+
+
+def is_card(path: Path) -> bool:
+    """Whether the file is a model card that smolship wrote, and not somebody's own."""
+    return path.is_file() and CARD_LINE.encode() in path.read_bytes().splitlines()
 
 
 def refuse_foreign(place: Path) -> None:

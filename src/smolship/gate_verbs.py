@@ -117,12 +117,13 @@ def compare(
     rerun_identical: Annotated[
         bool, typer.Option("--rerun-identical", help="With --rerun: pairs of the same model file too.")
     ] = False,
-    rounds: Annotated[int | None, typer.Option(min=3, help="Of --rerun.", show_default="10")] = None,
+    rounds: Annotated[int | None, typer.Option(min=3, help="With --rerun: rounds of turns.", show_default="10")] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of --rerun.", show_default="the cores here, at most 4")
+        int | None,
+        typer.Option(min=1, help="With --rerun: of every runtime.", show_default="the cores here, at most 4"),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=1, help="Seconds for one turn of --rerun.", show_default="as for a check")
+        float | None, typer.Option(min=1, help="With --rerun: seconds for one turn.", show_default="as for a check")
     ] = None,
     allow_unmeasured: Annotated[
         bool,

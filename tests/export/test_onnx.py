@@ -13,9 +13,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from card_examples import examples, run_python
 from numpy.typing import NDArray
 from tiny import write_tiny_checkpoint
+from tokenizers import Tokenizer
 
+from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
 from smolship.export import onnx as onnx_format
@@ -23,7 +26,10 @@ from smolship.quantize import RECIPES, QuantizedModel, Recipe
 from smolship.quantize.grids import grid_named
 from smolship.quiet import quiet
 from smolship.reference import Reference
+from smolship.runtime_checks.card import render_card
+from smolship.runtime_checks.card.card import ANSWER_TOKENS
 from smolship.runtime_checks.probe.backend_onnx import Backend
+from smolship.runtime_checks.prompts import questions
 
 CONTEXT = 256
 TEXT = "The harbour light turned 1234 times, and nobody counted: <|im_start|> naïve — 漢字 🚢\n\n\tend"
@@ -251,6 +257,23 @@ def test_the_folder_s_tokenizer_is_the_checkpoint_s(packed: dict[str, Packed]) -
 
 
 @pytest.mark.real
+def test_the_model_card_s_loop_says_what_the_probe_does(
+    packed: dict[str, Packed], tiny_artefact: Artefact, tiny_checkpoint: Checkpoint
+) -> None:
+    folder = packed["q8"][1]
+    manifest = tiny_artefact.manifest.model_copy(update={"format": "onnx", "model_file": "model.onnx"})
+    _, loop = examples(render_card(manifest, tiny_checkpoint), "python")
+    backend = Backend(str(folder), CONTEXT, 1)
+    logits = backend.prefill(backend.tokenize(questions(tiny_checkpoint.tokenizer)[0].prompt))
+    answer = [int(logits.argmax())]
+    while len(answer) < ANSWER_TOKENS:
+        answer.append(int(backend.decode(answer[-1]).argmax()))
+    end = tiny_checkpoint.architecture.eos_id
+    spoken = answer[: answer.index(end)] if end in answer else answer
+    said = Tokenizer.from_file(str(folder / "tokenizer.json")).decode(spoken)
+    assert run_python(loop, folder) == f"{said}\n"
+
+
 def test_the_real_model_in_eight_bits_knows_the_capital_of_france(
     embedded_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

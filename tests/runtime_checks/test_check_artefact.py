@@ -15,20 +15,41 @@ import pytest
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError, RuntimeFailure
+from smolship.reference import Reference
 from smolship.runtime_checks.check_artefact import Settings, check_artefact
 from smolship.runtime_checks.measurements import Measurements
+from smolship.runtime_checks.tasks.asked import AskedTask, ask_reference, read_task
+from smolship.runtime_checks.tasks.likelihoods import log_likelihoods
+from smolship.runtime_checks.tasks.runners import FullPrecision, open_runner
+from smolship.runtime_checks.tasks.scores import values as row_values
 from smolship.runtime_checks.verdicts import judge, values
 from smolship.runtime_checks.windows import ReferenceWindows, windows
 from smolship.targets import METRICS, Exit, Local, load_target
 from smolship.targets.lines import OnLine
 
 SETTINGS = Settings(threads=1, repeats=2)
+QUESTIONS = [
+    {"id": "a", "query": "The sun rises in the", "choices": ["east", "west"], "gold": 0},
+    {"id": "b", "query": "Two and two are", "choices": ["five", "four", "a great many"], "gold": 1},
+    {"id": "c", "query": "Ice is", "choices": ["cold", "hot"], "gold": 0},
+]
 
 
 @pytest.fixture(scope="module")
-def measured(tiny_artefact: Artefact, tiny_checkpoint: Checkpoint, tiny_reference: ReferenceWindows) -> Measurements:
+def asked(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> AskedTask:
+    """Three questions, and what the reference says to them."""
+    path = tmp_path_factory.mktemp("task") / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+    task = read_task(path, tiny_checkpoint.tokenizer, 256)
+    return ask_reference(FullPrecision(Reference.from_checkpoint(tiny_checkpoint)), task)
+
+
+@pytest.fixture(scope="module")
+def measured(
+    tiny_artefact: Artefact, tiny_checkpoint: Checkpoint, tiny_reference: ReferenceWindows, asked: AskedTask
+) -> Measurements:
     """One check of the tiny artefact."""
-    return check_artefact(tiny_artefact, tiny_checkpoint, tiny_reference, SETTINGS)
+    return check_artefact(tiny_artefact, tiny_checkpoint, tiny_reference, SETTINGS, tasks=[asked])
 
 
 def test_every_metric_is_measured(measured: Measurements) -> None:
@@ -36,10 +57,25 @@ def test_every_metric_is_measured(measured: Measurements) -> None:
     found = values(measured)
     assert list(found) == list(METRICS)
     missing = [name for name, value in found.items() if value is None]
-    on_devices = ["kl_topk", "kl_topk_host", "top1_host", "sustained"]
-    assert missing == ["task_accuracy_delta", *on_devices]  # no questions were asked
+    assert missing == ["kl_topk", "kl_topk_host", "top1_host", "sustained"]  # what a run on a device has besides
     assert found["tokenizer"] == 1
     assert found["chat_template"] == 1
+
+
+def test_questions_are_scored_as_the_runtime_in_this_process_scores_them(
+    measured: Measurements, asked: AskedTask, tiny_artefact: Artefact
+) -> None:
+    (score,) = measured.tasks
+    runner = open_runner(tiny_artefact, 1)
+    mine = row_values(asked.task.rows, [log_likelihoods(runner, of_row) for of_row in asked.task.choices])
+    assert (score.name, score.rows) == ("questions.jsonl", 3)
+    assert (score.accuracy, score.reference_accuracy) == (mine.right.mean(), asked.reference.mean())
+
+
+def test_a_question_that_does_not_fit_is_named(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "long.jsonl").write_text(json.dumps(QUESTIONS[0]))
+    with pytest.raises(InputError, match=r"long.jsonl, row a: \d+ tokens do not fit an artefact made for 4"):
+        read_task(tmp_path / "long.jsonl", tiny_checkpoint.tokenizer, 4)
 
 
 def test_eight_bits_are_close_to_the_reference(measured: Measurements) -> None:

@@ -37,8 +37,8 @@ def workplace(tiny_artefact: Artefact, tmp_path: Path) -> Path:
 
 
 def write_job(folder: Path, artefact: Artefact, steps: list[dict[str, Any]], **more: Any) -> None:
-    job = {"backend": "backend_gguf", "context": 512, "threads": 1, "steps": steps, **more}
-    stage(Local(folder), artefact.folder, job)
+    job = {"backend": "backend_gguf", "model": "model.gguf", "context": 512, "threads": 1, "steps": steps, **more}
+    stage(Local(folder), artefact, job)
 
 
 def probe(folder: Path, python: str = sys.executable) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[str]]:
@@ -168,12 +168,12 @@ def test_a_fault_is_a_record_and_exit_3(workplace: Path, change: dict[str, Any],
 
 @pytest.mark.parametrize("damage", ["cut", "garbled", "absent"])
 def test_a_damaged_model_file_is_a_record(tmp_path: Path, copied_artefact: Artefact, damage: str) -> None:
-    model = copied_artefact.model_path
+    write_job(tmp_path / "work", copied_artefact, [])
+    model = tmp_path / "work" / "artefact" / "model.gguf"
     whole = model.read_bytes()
     model.unlink()
     if damage != "absent":
         model.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"GARBLED!" * 1000)
-    write_job(tmp_path / "work", copied_artefact, [])
     records, end = probe(tmp_path / "work")
     assert end.returncode == 3
     assert records[-1]["stage"] == "load"

@@ -1,4 +1,4 @@
-"""The HTML report in a real browser: it draws without a complaint or a request, fits a phone, and can be read by all."""
+"""The HTML report in a real browser: drawn without a complaint or a request, fit for a phone, readable by all."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -23,6 +23,7 @@ from smolship.progress import Progress
 from smolship.quantize import Calibrating, QuantizedModel, Recipe
 from smolship.quantize.coverage import bits_per_weight
 from smolship.quantize.solution import Stage
+from smolship.runtime_checks.card import render_card, write_card
 from smolship.runtime_checks.texts import KINDS
 from smolship.runtime_checks.windows import windows
 from smolship.targets import Goal
@@ -182,6 +183,7 @@ def write(blueprint: Blueprint, model: QuantizedModel, progress: Progress) -> Ar
         if blueprint.fitting is not None:
             blueprint.fitting.require(manifest)
         (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_card(folder, render_card(manifest, model.checkpoint))
     return Artefact(blueprint.place, manifest)
 
 

@@ -5,9 +5,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smolship.artefact import CARD_FILE, Artefact
+from smolship.artefact import CARD_FILE, MANIFEST_FILE, Artefact
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
+from smolship.foreign import ForeignFile, Opened
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.card import own_readme, render_card, write_card
 from smolship.runtime_checks.check_artefact import Settings, check_artefact
@@ -66,11 +67,13 @@ def check(
     The reference answers the questions of `tasks` too, and the artefacts are held against that.
 
     `InputError` if a file differs from its manifest or an artefact was made from another checkpoint. Each artefact's
-    `measurements.json` and model card are replaced as soon as it is measured (`kept_readmes` says which card was not).
+    `measurements.json` and model card are replaced as soon as it is measured (`kept_readmes` says which card was not);
+    nothing is written beside files that were made elsewhere.
     """
     for artefact in artefacts:
         require_source(artefact, checkpoint)
-        artefact.verify()
+        if artefact.is_ours:  # of others the hashes were taken when they were bound
+            artefact.verify()
 
     def load() -> "Reference":
         from smolship.reference import Reference  # torch: only a check that runs needs it
@@ -82,18 +85,22 @@ def check(
         measured = []
         for artefact in artefacts:
             measurements = check_artefact(artefact, checkpoint, reference, settings, tasks=asked, progress=progress)
-            measurements.write(artefact.folder)
-            write_card(artefact.folder, render_card(artefact.manifest, checkpoint, measurements))
+            if artefact.is_ours:
+                measurements.write(artefact.folder)
+                write_card(artefact.folder, render_card(artefact.manifest, checkpoint, measurements))
             measured.append(measurements)
         return measured
 
 
 def kept_readmes(folders: Iterable[Path]) -> list[str]:
-    """A sentence for each artefact whose README.md somebody else wrote, so that it got no figures."""
+    """A sentence for each artefact whose README.md somebody else wrote, so that it got no figures.
+
+    A folder without a manifest holds a file made elsewhere, which gets no card at all.
+    """
     return [
         f"{folder / CARD_FILE} is your own and was left as it is: move it away and check again for a model card"
         for folder in folders
-        if own_readme(folder)
+        if (folder / MANIFEST_FILE).is_file() and own_readme(folder)
     ]
 
 
@@ -113,23 +120,46 @@ def _asked(load: Callable[[], "Reference"], tasks: Sequence[Task], progress: Pro
 
 
 def open_source(
-    artefacts: Sequence[Artefact], spec: str | None, revision: str | None, progress: Progress = Silent()
+    opened: Sequence[Opened], spec: str | None, revision: str | None, progress: Progress = Silent()
 ) -> Checkpoint:
-    """The checkpoint that artefacts were made from: as given by the user, else as the first manifest names it."""
+    """The checkpoint that artefacts were made from: as given by the user, else as the first manifest names it.
+
+    `InputError` if nobody says what a file made elsewhere was made from: it has no manifest.
+    """
     if spec is not None:
         return open_checkpoint(spec, revision=revision, progress=progress)
     if revision is not None:
         raise InputError(f"--revision {revision} is of a hub id: give that with --checkpoint")
+    if foreign := [one.name for one in opened if isinstance(one, ForeignFile)]:
+        raise InputError(
+            f"smolship did not make {', '.join(foreign)}, so nothing says from which checkpoint: give it with --checkpoint"
+        )
+    artefacts = [one for one in opened if isinstance(one, Artefact)]
     source = artefacts[0].manifest.source
     if source.kind in ("folder", "gguf") and Path(source.location).exists():
         return open_checkpoint(f"./{source.location}", progress=progress)
     if source.kind not in REOPENED:
         raise InputError(
-            f"{artefacts[0].folder.name} was made from the {source.kind} {source.location!r}: "
+            f"{artefacts[0].name} was made from the {source.kind} {source.location!r}: "
             "say where that is now with --checkpoint"
         )
     place = source.location if source.kind == "hub" else source.kind
     return open_checkpoint(place, revision=source.revision, progress=progress)
+
+
+def bind(opened: Sequence[Opened], checkpoint: Checkpoint) -> list[Artefact]:
+    """Everything as artefacts: files made elsewhere as made from `checkpoint`.
+
+    `InputError` if one is a model of other shapes, or if two go by the same name, which no report could tell apart.
+    """
+    bound = [one if isinstance(one, Artefact) else one.bound_to(checkpoint) for one in opened]
+    seen: set[tuple[str, str]] = set()
+    for artefact in bound:
+        key = artefact.manifest.recipe, artefact.manifest.format
+        if key in seen:
+            raise InputError(f"two {key[1]} files go by the name {key[0]}: rename one, or check them one after the other")
+        seen.add(key)
+    return bound
 
 
 def described(checkpoint: Checkpoint) -> str:
@@ -142,7 +172,7 @@ def require_source(artefact: Artefact, checkpoint: Checkpoint) -> None:
     wanted, found = artefact.manifest.source.sha256, checkpoint.source.sha256
     if wanted != found:
         raise InputError(
-            f"{artefact.folder.name} was made from {artefact.manifest.source.name} (sha256 {wanted[:12]}…), "
+            f"{artefact.name} was made from {artefact.manifest.source.name} (sha256 {wanted[:12]}…), "
             f"and {checkpoint.name} has sha256 {found[:12]}…: check artefacts of one checkpoint at a time, "
             "and give that one with --checkpoint"
         )

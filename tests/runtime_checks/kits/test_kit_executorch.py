@@ -70,12 +70,12 @@ def tiny_program(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def workplace(tiny_program: Artefact, tmp_path: Path) -> Path:
-    write_job(tmp_path, tiny_program.folder)
+    write_job(tmp_path, tiny_program)
     return tmp_path
 
 
-def write_job(folder: Path, artefact: Path, **changes: Any) -> None:
-    job = {"backend": "backend_executorch", "context": CONTEXT, "threads": 1, "steps": STEPS, **changes}
+def write_job(folder: Path, artefact: Artefact, **changes: Any) -> None:
+    job = {"backend": "backend_executorch", "model": "model.pte", "context": CONTEXT, "threads": 1, "steps": STEPS, **changes}
     stage(Local(folder), artefact, job)
 
 
@@ -179,7 +179,7 @@ def test_a_damaged_model_file_is_a_record(
     shutil.copytree(tiny_program.folder, folder)
     whole = tiny_program.model_path.read_bytes()
     (folder / "model.pte").write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"GARBLED!" * 1000)
-    write_job(tmp_path / "work", folder)
+    write_job(tmp_path / "work", Artefact(folder, tiny_program.manifest))
     records, end = probe(tmp_path / "work", native(native_kit))
     assert end.returncode == 3
     assert records[-1]["stage"] == "load"
@@ -193,7 +193,7 @@ def test_a_job_that_is_not_there_is_a_record(tmp_path: Path, native_kit: Path) -
 
 def test_it_ends_with_whoever_asked(tmp_path: Path, tiny_program: Artefact, native_kit: Path) -> None:
     step = {"step": "windows", "windows": [[30]] * 3, "keep": 1, "patience": 60}
-    write_job(tmp_path, tiny_program.folder, steps=[step], watch_stdin=True)
+    write_job(tmp_path, tiny_program, steps=[step], watch_stdin=True)
     command = [*native(native_kit), "job.json"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as process:

@@ -45,8 +45,8 @@ def board_kit(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:  # 
 @pytest.fixture
 def workplace(tiny_artefact: Artefact, tmp_path: Path) -> Path:
     """A folder with the probe, the tiny artefact and the job."""
-    job = {"backend": "backend_gguf", "context": 512, "threads": 1, "steps": STEPS}
-    stage(Local(tmp_path), tiny_artefact.folder, job)
+    job = {"backend": "backend_gguf", "model": "model.gguf", "context": 512, "threads": 1, "steps": STEPS}
+    stage(Local(tmp_path), tiny_artefact, job)
     return tmp_path
 
 
