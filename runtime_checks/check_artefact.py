@@ -1,7 +1,5 @@
 """Check one artefact: run the probe on it and gather what it measured."""
 
-import json
-import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
+from smolship.checkpoint.json_file import read_object
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.collect import Collector
 from smolship.runtime_checks.job import job_of, questions_for, steps_for
@@ -24,6 +23,7 @@ from smolship.targets import Local, Transport
 
 LEAST_SECONDS = 1800.0
 LEAST_PARAMETERS = 200_000_000
+TEMPLATE_FILE, TOKENIZER_CONFIG = "chat_template.jinja", "tokenizer_config.json"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_artefact(
     )
     steps += [task_step(one.task) for one in tasks]
     ids = [each for one in tasks for each in ids_of(one.task)]
-    job = job_of(steps, format_name=manifest.format, context=manifest.context, threads=settings.threads)
+    job = job_of(steps, manifest, threads=settings.threads)
     subject = subject_of(artefact)
     timeout = settings.seconds_for(subject.parameters)
     title = f"Checking {manifest.recipe} {manifest.format}"
@@ -87,8 +87,8 @@ def check_artefact(
         _place(transport) as there,
         progress.task(title, settings.repeats + len(reference.windows.tokens) + len(ids)) as advance,
     ):
-        stage(there, artefact.folder, job)
-        collector = Collector(asked, tokenizer, reference, there, shipped_template(artefact.folder), advance, ids)
+        stage(there, artefact, job)
+        collector = Collector(asked, tokenizer, reference, there, shipped_template(artefact), advance, ids)
         ended = run_probe(there, collector, timeout=timeout, command=[settings.python, "-m", "probe", JOB_FILE])
     failure = collector.failure or ended
     return Measurements(
@@ -121,24 +121,31 @@ def subject_of(artefact: Artefact) -> Subject:
         format=manifest.format,
         recipe=manifest.recipe,
         context=manifest.context,
-        parameters=sum(math.prod(tensor.shape) for tensor in manifest.coverage),
+        parameters=artefact.parameters,
         size=manifest.bytes,
-        model_size=manifest.model_bytes,
+        model_size=artefact.model_bytes,
         bits_per_weight=manifest.bits_per_weight,
         model_sha256=digests[manifest.model_file],
         instruct=manifest.source.instruct,
         already_quantised=manifest.source.already_quantised,
         stored_as=manifest.source.stored_as,
         predicted_divergence=manifest.predicted_divergence,
+        made_by=artefact.made_by,
+        notes=() if artefact.foreign is None else artefact.foreign.notes,
     )
 
 
-def shipped_template(folder: Path) -> str | None:
-    """The chat template in the artefact's tokenizer files, for runtimes that keep none in the model file."""
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
+def shipped_template(artefact: Artefact) -> str | None:
+    """The chat template in the artefact's tokenizer files, for runtimes that keep none in the model file.
+
+    As transformers has it, a file of its own goes before the entry in `tokenizer_config.json`.
+    """
+    listed = {file.path for file in artefact.manifest.files}
+    if TEMPLATE_FILE in listed:
+        return (artefact.folder / TEMPLATE_FILE).read_text(encoding="utf-8")
+    if TOKENIZER_CONFIG not in listed:
         return None
-    template = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
+    template = read_object(artefact.folder / TOKENIZER_CONFIG).get("chat_template")
     return template if isinstance(template, str) else None
 
 

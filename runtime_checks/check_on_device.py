@@ -107,7 +107,7 @@ def check_on_device(
         workload=workload,
         fidelity=likelihoods_step(expected.reference.windows, expected.ids),
     )
-    job = job_of(steps, format_name=manifest.format, context=manifest.context, threads=settings.threads)
+    job = job_of(steps, manifest, threads=settings.threads)
     subject = subject_of(artefact)
     timeout = settings.seconds_for(subject.parameters) + workload.sustained
     title = f"On {device.name}: {manifest.recipe} {manifest.format}"
@@ -116,7 +116,7 @@ def check_on_device(
         brought.job(job) as command,
         progress.task(title, settings.repeats + len(expected.reference.windows.tokens)) as advance,
     ):
-        template = shipped_template(artefact.folder)
+        template = shipped_template(artefact)
         collector = Collector(asked, tokenizer, expected.reference, device.transport, template, advance, expected.ids)
         ended = run_probe(device.transport, collector, timeout=timeout, command=command)
     after = _state_afterwards(device)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smolship.artefact import Manifest
 from smolship.checkpoint import Tokenizer
 from smolship.errors import InputError
 from smolship.runtime_checks.prompts import TEXTS, Conversation, Question, conversations, questions
@@ -94,11 +95,12 @@ def steps_for(
     ]
 
 
-def job_of(steps: Sequence[Step], *, format_name: str, context: int, threads: int) -> dict[str, Any]:
-    """A job of these steps on the runtime of a format."""
+def job_of(steps: Sequence[Step], manifest: Manifest, *, threads: int) -> dict[str, Any]:
+    """A job of these steps with an artefact, on the runtime of its format."""
     return {
-        "backend": runtime_for(format_name).backend,
-        "context": context,
+        "backend": runtime_for(manifest.format).backend,
+        "model": manifest.model_file,
+        "context": manifest.context,
         "threads": threads,
         "watch_stdin": True,
         "steps": list(steps),

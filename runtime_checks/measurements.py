@@ -51,6 +51,8 @@ class Subject(_Record):
     """nats, of a file whose grids were chosen to fit: what the choice foresaw"""
     made_by: str = "smolship"
     """what wrote the file; the recipe of one made elsewhere is its own name"""
+    notes: tuple[str, ...] = ()
+    """of a file made elsewhere: what was chosen for it and what is not known of it, a sentence each"""
 
     @property
     def title(self) -> str:

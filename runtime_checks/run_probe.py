@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from smolship.artefact import Artefact
 from smolship.errors import RuntimeFailure
 from smolship.runtime_checks.measurements import Failure
 from smolship.runtime_checks.probe.records import PROTOCOL
@@ -29,13 +30,13 @@ SIGNALS: Mapping[str, str] = {
 }
 
 
-def stage(transport: Transport, artefact: Path, job: Mapping[str, Any]) -> None:
-    """Put the probe, the artefact's files and the job into the transport's folder."""
+def stage(transport: Transport, artefact: Artefact, job: Mapping[str, Any]) -> None:
+    """Put the probe, the files that the artefact's manifest lists and the job into the transport's folder."""
     probe = Path(str(files("smolship.runtime_checks") / "probe"))
     for source in sorted(probe.glob("*.py")):
         transport.put(source, f"probe/{source.name}")
-    for source in sorted(path for path in artefact.rglob("*") if path.is_file()):
-        transport.put(source, f"{ARTEFACT}/{source.relative_to(artefact).as_posix()}")
+    for file in artefact.manifest.files:
+        transport.put(artefact.folder / file.path, f"{ARTEFACT}/{file.path}")
     put_job(transport, JOB_FILE, ARTEFACT, job)
 
 

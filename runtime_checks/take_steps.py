@@ -35,15 +35,15 @@ def take_steps(
     """
     manifest = artefact.manifest
     runtime_for(manifest.format).require()
-    job = job_of(steps, format_name=manifest.format, context=manifest.context, threads=settings.threads)
+    job = job_of(steps, manifest, threads=settings.threads)
     timeout = settings.seconds_for(subject_of(artefact).parameters)
     with tempfile.TemporaryDirectory(prefix="smolship-steps-") as folder:
         there = Local(Path(folder))
-        stage(there, artefact.folder, job)
+        stage(there, artefact, job)
         asked = questions_for(checkpoint.tokenizer)
         collector = Collector(asked, checkpoint.tokenizer, reference, there, None, advance, ids)
         ended = run_probe(there, collector, timeout=timeout, command=[settings.python, "-m", "probe", JOB_FILE])
     failure = collector.failure or ended
     if failure:
-        raise RuntimeFailure(f"{artefact.folder.name} failed on this host, at {failure.stage}: {failure.message}")
+        raise RuntimeFailure(f"{artefact.name} failed on this host, at {failure.stage}: {failure.message}")
     return collector

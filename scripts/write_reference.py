@@ -10,6 +10,7 @@ from smolship.export import FORMATS
 from smolship.quantize import RECIPES
 from smolship.quantize.formats import FORMAT_GRIDS
 from smolship.quantize.grids import GRIDS, Grid
+from smolship.runtime_checks.comparison import limits_of
 from smolship.runtime_checks.runtimes import RUNTIMES
 from smolship.targets import METRICS, Target, load_target, target_names
 
@@ -72,13 +73,17 @@ def formats() -> str:
 
 
 def targets() -> str:
-    """The metrics, and every profile with its budgets and their sources."""
+    """The metrics, how much worse they may get, and every profile with its budgets and their sources."""
     words = {"file": "the file: the same anywhere", "device": "the device it is measured on"}
     metrics = [(m.name, m.title, m.unit.name, m.better, words[m.of]) for m in METRICS.values()]
+    limits = [(name, limit.text, limit.source) for name, limit in limits_of([]).items()]
     parts = [
         "# Targets, metrics and budgets\n",
         "A budget on a metric of the device is judged on that device alone; elsewhere it is *not measured*.\n",
         markdown_table(("metric", "what", "unit", "better", "depends on"), metrics),
+        "`smolship compare` lets a figure get so much worse where no `--max-regression` says otherwise; speeds and",
+        "times are judged with `--rerun` alone.\n",
+        markdown_table(("metric", "limit", "why"), limits),
     ]
     return "\n".join(parts + [_target(load_target(name)) for name in target_names()])
 

@@ -53,7 +53,7 @@ def _take(job: dict[str, Any], records: Records, stage: list[str]) -> None:
     stage[0] = "load"
     sampler = Sampler()
     start = perf_counter()
-    backend: Backend = backend_type(job["artefact"], job["context"], job["threads"])
+    backend: Backend = backend_type(job["artefact"], job["context"], job["threads"], job["model"])
     seconds = perf_counter() - start
     template = getattr(backend, "chat_template", None)  # only where the runtime reads it out of the model file
     records.emit("load", seconds=seconds, memory=read_memory(), versions=backend.versions, chat_template=template)

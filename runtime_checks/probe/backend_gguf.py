@@ -30,16 +30,16 @@ def _log(level: int, text: bytes, _user_data: object) -> None:
 class Backend:
     """One model and one context of llama.cpp, memory-mapped and with its default fp16 KV cache."""
 
-    def __init__(self, artefact: str, context: int, threads: int) -> None:
+    def __init__(self, artefact: str, context: int, threads: int, model: str = MODEL_FILE) -> None:
         llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         self.versions = {"llama-cpp-python": llama_cpp.__version__, "llama.cpp": _version(), **_load_backends()}
-        path = Path(artefact) / MODEL_FILE
+        path = Path(artefact) / model
         options = llama_cpp.llama_model_default_params()
         options.n_gpu_layers = 0
         self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), options)
         if not self._model:
-            raise RuntimeError(f"llama.cpp refused {MODEL_FILE}: {'; '.join(_complaints[:3]) or 'no reason given'}")
+            raise RuntimeError(f"llama.cpp refused {model}: {'; '.join(_complaints[:3]) or 'no reason given'}")
         settings = llama_cpp.llama_context_default_params()
         settings.n_ctx, settings.n_batch, settings.n_ubatch = context, BATCH, BATCH
         settings.n_threads = settings.n_threads_batch = threads

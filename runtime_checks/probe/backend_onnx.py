@@ -1,4 +1,4 @@
-"""ONNX on plain ONNX Runtime: the graph's KV cache stays in the runtime's own values from one run to the next."""
+"""ONNX on plain ONNX Runtime: this project's graphs, Optimum's, and those of ONNX Runtime GenAI's model builder."""
 
 import json
 from collections.abc import Iterator
@@ -10,34 +10,35 @@ import onnxruntime as ort
 import tokenizers
 from numpy.typing import NDArray
 
+from .onnx_cache import TYPES, Cache, Growing, Shared, Values, value
+
 MODEL_FILE = "model.onnx"
-LOGITS_FROM = "logits_from"  # the initialiser that says which position is the first to get logits
+OURS = "smolship."  # what keys of our files' metadata begin with
+LOGITS_FROM = "logits_from"  # the initialiser of our files that says which position is the first to get logits
 WINDOW = 64  # positions whose logits are asked for at once: 12 MB of them
 ERROR = 3  # onnxruntime's severity; its warning is that a session of every logit gives more than one position's
 
-Values = dict[str, ort.OrtValue]
-
 
 class Backend:
-    """One session over the artefact; the model file gives the last position's logits, as it ships.
+    """One session over the model file, as it ships.
 
-    `window` needs every position's: the session is then replaced by one over the same file whose slice before the head
-    starts at the first position, and `prefill` brings the shipped one back, so that no two are held at once.
+    `window` needs every position's logits. Our files give the last one's: their session is then replaced by one over
+    the same file whose slice before the head starts at the first position, and `prefill` brings the shipped one back,
+    so that no two are held at once. Other files that give the last one's alone are decoded token by token.
     """
 
-    def __init__(self, artefact: str, context: int, threads: int) -> None:
+    def __init__(self, artefact: str, context: int, threads: int, model: str = MODEL_FILE) -> None:
         self.versions = {"onnxruntime": ort.__version__, "tokenizers": tokenizers.__version__}
         folder = Path(artefact)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self._path = str(folder / MODEL_FILE)
+        self._path = str(folder / model)
         self._context, self._threads = context, threads
-        self._vocabulary: int = config["vocab_size"]
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        shape = (1, config["num_key_value_heads"], 0, config["head_dim"])
-        self._empty = _value(np.zeros(shape, np.float32))
-        self._first = _value(np.zeros(1, np.int64))  # must live as long as the session that reads it
+        self._head_dim, self._shared = _cache_of(folder)
+        self._first = value(np.zeros(1, np.int64))  # must live as long as the session that reads it
         self._session: Any = None
-        self._every = False
+        self._cache: Cache
+        self._ours = self._every = False
+        self._chunk: int | None = None
         self._load(every=False)
 
     def prefill(self, tokens: list[int]) -> NDArray[np.float32]:
@@ -54,8 +55,11 @@ class Backend:
     def window(self, tokens: list[int]) -> Iterator[NDArray[np.float32]]:
         """Process from position 0; float32 [n, vocab] chunks, one row a position."""
         self._load(every=True)
-        for start in range(0, len(tokens), WINDOW):
-            yield self._run(tokens[start : start + WINDOW])
+        if self._chunk is None:  # one look at what the graph gives for two tokens
+            self._chunk = WINDOW if len(self._run([0, 0])) == 2 else 1
+            self._load(every=True)
+        for start in range(0, len(tokens), self._chunk):
+            yield self._run(tokens[start : start + self._chunk])
 
     def tokenize(self, text: str) -> list[int]:
         """The ids by tokenizer.json: special tokens parsed, none added."""
@@ -67,38 +71,47 @@ class Backend:
         return text.encode("utf-8")
 
     def _load(self, every: bool) -> None:
-        """An empty cache on a session that gives every position's logits, or the last one's; load only what is not."""
-        if self._session is None or every != self._every:
+        """An empty cache on a session that gives every position's logits, or the last one's, where that is a choice."""
+        if self._session is None or (self._ours and every != self._every):
             self._session = None  # free the old one first
             self._session = _session(self._path, self._threads, self._first if every else None)
             self._every = every
-            names = [value.name for value in self._session.get_inputs()]
-            self._past_names = [name for name in names if name.startswith("past_key_values.")]
-            present = [name.replace("past_key_values", "present") for name in self._past_names]
-            self._outputs = ["logits", *present]
+            self._ours = any(key.startswith(OURS) for key in self._session.get_modelmeta().custom_metadata_map)
+            self._types = {each.name: TYPES[each.type] for each in self._session.get_inputs()}
+            if self._shared:
+                self._cache = Shared(self._session, self._head_dim, self._context)
+            else:
+                self._cache = Growing(self._session, self._head_dim)
         self._position = 0
-        self._past: Values = dict.fromkeys(self._past_names, self._empty)
+        self._cache.forget()
 
     def _run(self, tokens: list[int]) -> NDArray[np.float32]:
         """float32 [n, vocab]: the last token's logits or every one's; the cache grows by the tokens."""
         end = self._position + len(tokens)
         if end > self._context:
             raise RuntimeError(f"{end} tokens are more than the context of {self._context}")
-        feeds = {
-            "input_ids": _value(np.array([tokens], np.int64)),
-            "attention_mask": _value(np.ones((1, end), np.int64)),
-            "position_ids": _value(np.arange(self._position, end, dtype=np.int64)[None]),
-            **self._past,
+        given = {
+            "input_ids": [tokens],
+            "attention_mask": [[1] * end],
+            "position_ids": [list(range(self._position, end))],
         }
-        logits, *present = self._session.run_with_ort_values(self._outputs, feeds)
-        self._past = dict(zip(self._past_names, present, strict=True))
+        feeds: Values = {
+            name: value(np.array(each, self._types[name])) for name, each in given.items() if name in self._types
+        }
+        logits = self._cache.run(self._session, feeds)
         self._position = end
-        rows: NDArray[np.float32] = logits.numpy().reshape(-1, self._vocabulary)
+        rows: NDArray[np.float32] = logits.reshape(-1, logits.shape[-1]).astype(np.float32, copy=False)
         return rows
 
 
-def _value(array: NDArray[np.generic]) -> ort.OrtValue:
-    return ort.OrtValue.ortvalue_from_numpy(array)
+def _cache_of(folder: Path) -> tuple[int, bool]:
+    """The head dimension, and whether the graph writes into the cache it is given, by the folder's configuration."""
+    genai = folder / "genai_config.json"
+    if genai.exists():
+        config = json.loads(genai.read_text(encoding="utf-8"))
+        return config["model"]["decoder"]["head_size"], bool(config["search"].get("past_present_share_buffer"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"], False
 
 
 def _session(path: str, threads: int, logits_from: ort.OrtValue | None) -> ort.InferenceSession:

@@ -28,7 +28,7 @@ COMPARED = "The old release: a folder of artefacts or one artefact, a report.jso
 
 
 def check(
-    artefacts: options.Artefacts,
+    artefacts: options.Checkable,
     *,
     target: options.Targets = options.DEFAULT_TARGETS,
     budget: options.Budgets = None,
@@ -38,6 +38,7 @@ def check(
     rows: options.TaskRows = None,
     checkpoint: options.MadeFrom = None,
     revision: options.Revision = None,
+    context: options.ForeignContext = None,
     report: options.ReportFolder = None,
     junit: options.JUnit = None,
     threads: options.Threads = options.DEFAULT_THREADS,
@@ -46,30 +47,32 @@ def check(
     text: options.Text = "prose",
     as_json: options.Json = False,
 ) -> None:
-    """Run artefacts on their own runtimes and hold them against the budgets of targets.
+    """Run artefacts, whoever made them, on their own runtimes and hold them against the budgets of targets.
 
     Writes `measurements.json` and the model card, `README.md`, into each artefact's folder, and a report where
-    `--report` says.
+    `--report` says; nothing beside files that other tools made.
     """
     from smolship import views
-    from smolship.artefact import Artefact
+    from smolship.foreign import open_artefact
     from smolship.runtime_checks.check_artefact import Settings
+    from smolship.workflows.check import bind, open_source, prepare, read_tasks
     from smolship.workflows.check import check as run
-    from smolship.workflows.check import open_source, prepare, read_tasks
     from smolship.workflows.gate import gate_of
 
     gate = gate_of(target, budget or [], allow_unmeasured=allow_unmeasured, measurements=measurements or [])
-    opened = [Artefact.open(folder) for folder in artefacts]
-    gate.require(artefact.manifest.format for artefact in opened)
-    gate.require_same_files(opened)
+    opened = [open_artefact(path, context) for path in artefacts]
+    formats = {one.format for one in opened}
+    gate.require(formats)
     with showing_progress() as progress:
         source = open_source(opened, checkpoint, revision, progress)
-        shortest = min(artefact.manifest.context for artefact in opened)
-        chosen = prepare(source, {artefact.manifest.format for artefact in opened}, shortest, text)
+        bound = bind(opened, source)
+        gate.require_same_files(bound)
+        shortest = min(artefact.manifest.context for artefact in bound)
+        chosen = prepare(source, formats, shortest, text)
         tasks = read_tasks(task or [], source, shortest, rows)
         if report:
             report.mkdir(parents=True, exist_ok=True)
-        measured = run(opened, source, chosen, Settings(threads, repeats, timeout), tasks=tasks, progress=progress)
+        measured = run(bound, source, chosen, Settings(threads, repeats, timeout), tasks=tasks, progress=progress)
     made = gate.judge(measured)
     _write(made, report, junit)
     views.report(made, report).show(output(), as_json=as_json)

@@ -19,6 +19,13 @@ Checkpoint = Annotated[
     ),
 ]
 Artefacts = Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Folders that `build` wrote.")]
+Checkable = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="ARTEFACT...",
+        help="Folders that `build` wrote; or anybody's .gguf, .pte, or folder of ONNX Runtime GenAI or Optimum.",
+    ),
+]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="main")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefacts in, one folder each.")]
 Recipes = Annotated[
@@ -96,6 +103,15 @@ Timeout = Annotated[
 Text = Annotated[str, typer.Option(help="Measure fidelity on smolship's own prose, chat or code, or on a UTF-8 file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 MadeFrom = Annotated[str | None, typer.Option(help="What they were made from.", show_default="as their manifest says")]
+ForeignContext = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        min=64,
+        help="Tokens to check a file with that smolship did not make.",
+        show_default="what it takes, at most 2048",
+    ),
+]
 SshConfig = Annotated[
     Path | None,
     typer.Option(help="Configuration of SSH: keys, jump hosts, known hosts.", show_default="~/.ssh/config"),

@@ -63,7 +63,7 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
                 "×".join(map(str, one.shape)),
                 one.grid,
                 f"{one.bits_per_weight:.3f}",
-                f"{one.relative_error:.4f}",
+                "–" if one.relative_error is None else f"{one.relative_error:.4f}",
             )
             for one in manifest.coverage
         ]

@@ -81,6 +81,9 @@ def notes_of(made: "Report") -> list[str]:
 
     records = [record for one in made.checked for record in one.records]
     notes = [f"{record.subject.title}, {told}" for record in records if (told := prediction(record))]
+    for subject in (one.subject for one in made.checked):
+        if subject.made_by != "smolship":
+            notes.append("; ".join((f"{subject.title}: made by {subject.made_by}", *subject.notes)))
     if disturbed := disturbances(records):
         notes.append(f"Disturbed, so its speeds are not trusted: {'; '.join(disturbed)}")
     subjects = [one.subject for one in made.checked]

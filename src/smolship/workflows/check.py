@@ -132,7 +132,8 @@ def open_source(
         raise InputError(f"--revision {revision} is of a hub id: give that with --checkpoint")
     if foreign := [one.name for one in opened if isinstance(one, ForeignFile)]:
         raise InputError(
-            f"smolship did not make {', '.join(foreign)}, so nothing says from which checkpoint: give it with --checkpoint"
+            f"smolship did not make {', '.join(foreign)}, so nothing says what it was made from: "
+            "give the checkpoint with --checkpoint"
         )
     artefacts = [one for one in opened if isinstance(one, Artefact)]
     source = artefacts[0].manifest.source
@@ -157,7 +158,7 @@ def bind(opened: Sequence[Opened], checkpoint: Checkpoint) -> list[Artefact]:
     for artefact in bound:
         key = artefact.manifest.recipe, artefact.manifest.format
         if key in seen:
-            raise InputError(f"two {key[1]} files go by the name {key[0]}: rename one, or check them one after the other")
+            raise InputError(f"two {key[1]} files go by the name {key[0]}: rename one, or check one at a time")
         seen.add(key)
     return bound
 

@@ -75,7 +75,14 @@ def workplace(tiny_program: Artefact, tmp_path: Path) -> Path:
 
 
 def write_job(folder: Path, artefact: Artefact, **changes: Any) -> None:
-    job = {"backend": "backend_executorch", "model": "model.pte", "context": CONTEXT, "threads": 1, "steps": STEPS, **changes}
+    job = {
+        "backend": "backend_executorch",
+        "model": "model.pte",
+        "context": CONTEXT,
+        "threads": 1,
+        "steps": STEPS,
+        **changes,
+    }
     stage(Local(folder), artefact, job)
 
 

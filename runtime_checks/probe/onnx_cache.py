@@ -1,0 +1,90 @@
+"""The KV cache of an ONNX decoder, kept in the runtime's own values from one run to the next."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+PAST, PRESENT = "past_key_values.", "present."
+LOGITS = "logits"
+TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
+"""onnxruntime's names of what a decoder takes"""
+
+Values = dict[str, ort.OrtValue]
+
+
+class Cache(Protocol):
+    """What one sequence has gone through so far."""
+
+    def forget(self) -> None:
+        """Begin again."""
+        ...
+
+    def run(self, session: Any, feeds: Values) -> NDArray[Any]:
+        """Run the session on new tokens, remember them; the logits as the graph gives them."""
+        ...
+
+
+class Growing:
+    """What a run returns is what the next is given: longer by its tokens each time, copied by the graph."""
+
+    def __init__(self, session: Any, head_dim: int) -> None:
+        self._empty = {name: value(np.zeros(shape, kind)) for name, shape, kind in _entries(session, 0, head_dim)}
+        self._outputs = [LOGITS, *(_present(name) for name in self._empty)]
+        self.forget()
+
+    def forget(self) -> None:
+        """See `Cache.forget`."""
+        self._past = self._empty
+
+    def run(self, session: Any, feeds: Values) -> NDArray[Any]:
+        """See `Cache.run`."""
+        logits, *present = session.run_with_ort_values(self._outputs, {**feeds, **self._past})
+        self._past = dict(zip(self._empty, present, strict=True))
+        found: NDArray[Any] = logits.numpy()
+        return found
+
+
+class Shared:
+    """One buffer for each, as long as the context, that the graph writes into: how ONNX Runtime GenAI runs its own."""
+
+    def __init__(self, session: Any, head_dim: int, context: int) -> None:
+        entries = _entries(session, context, head_dim)
+        self._buffers = {name: value(np.zeros(shape, kind)) for name, shape, kind in entries}
+
+    def forget(self) -> None:
+        """See `Cache.forget`: the length of the attention mask says how much of a buffer counts."""
+
+    def run(self, session: Any, feeds: Values) -> NDArray[Any]:
+        """See `Cache.run`."""
+        binding = session.io_binding()
+        binding.bind_output(LOGITS)
+        for name, each in feeds.items():
+            binding.bind_ortvalue_input(name, each)
+        for name, buffer in self._buffers.items():
+            binding.bind_ortvalue_input(name, buffer)
+            binding.bind_ortvalue_output(_present(name), buffer)
+        session.run_with_iobinding(binding)
+        found: NDArray[Any] = binding.get_outputs()[0].numpy()
+        return found
+
+
+def value(array: NDArray[Any]) -> ort.OrtValue:
+    """An array as the runtime's own value."""
+    return ort.OrtValue.ortvalue_from_numpy(array)
+
+
+def _entries(session: Any, length: int, head_dim: int) -> list[tuple[str, tuple[int, ...], Any]]:
+    """Name, shape [1, KV heads, length, head dimension] and dtype of every input of the cache."""
+    inputs = [each for each in session.get_inputs() if each.name.startswith(PAST)]
+    return [(each.name, (1, int(each.shape[1]), length, head_dim), TYPES[each.type]) for each in inputs]
+
+
+def _present(past: str) -> str:
+    return past.replace(PAST, PRESENT)
