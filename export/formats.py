@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
+from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError, unknown_name
 from smolship.progress import Progress, Silent
 from smolship.quantize import Blocks, QuantizedModel
@@ -23,6 +24,16 @@ class FormatModule(Protocol):
         """Every quantised tensor read back from the model file alone, in Hugging Face names and row order."""
 
 
+class SizeModule(Protocol):
+    """What says how large a format's files will be; it imports nothing that packing needs."""
+
+    def fixed_bytes(self, checkpoint: Checkpoint, context: int) -> int:
+        """What the model file holds besides its matrices, for every recipe the same or nearly so."""
+
+    def companions(self, checkpoint: Checkpoint, context: int) -> dict[str, bytes]:
+        """The files beside the model file, by name."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One line of the table."""
@@ -31,6 +42,9 @@ class Format:
     title: str
     model_file: str
     module: str
+    """a `FormatModule`"""
+    size_module: str
+    """a `SizeModule`"""
     extra: str
     """the extra of this package that installs what the format needs"""
     needs: tuple[str, ...]
@@ -59,16 +73,30 @@ class Format:
         with quiet():  # torchao, imported by ExecuTorch, prints what it could not load
             return cast(FormatModule, import_module(self.module))
 
+    def load_sizes(self) -> SizeModule:
+        """Import the module that foresees sizes, whatever is installed."""
+        return cast(SizeModule, import_module(self.size_module))
+
 
 FORMATS: dict[str, Format] = {
     fmt.name: fmt
     for fmt in (
-        Format("gguf", "GGUF", "model.gguf", "smolship.export.gguf", "gguf", ("gguf",), ("gguf", "numpy")),
+        Format(
+            "gguf",
+            "GGUF",
+            "model.gguf",
+            "smolship.export.gguf",
+            "smolship.export.gguf.size",
+            "gguf",
+            ("gguf",),
+            ("gguf", "numpy"),
+        ),
         Format(
             "onnx",
             "ONNX",
             "model.onnx",
             "smolship.export.onnx",
+            "smolship.export.onnx.size",
             "onnx",
             ("onnx", "onnx_ir", "optimum", "torch", "transformers"),
             ("numpy", "onnx", "onnx-ir", "optimum", "optimum-onnx", "torch", "transformers"),
@@ -78,6 +106,7 @@ FORMATS: dict[str, Format] = {
             "ExecuTorch",
             "model.pte",
             "smolship.export.executorch",
+            "smolship.export.executorch.size",
             "executorch",
             ("executorch", "flatbuffers", "torch", "torchao"),
             ("executorch", "flatbuffers", "numpy", "torch", "torchao"),

@@ -51,9 +51,7 @@ class Device:
     """run GGUF files with the llama.cpp that it has"""
 
     @classmethod
-    def reached(
-        cls, name: str, transport: Transport, *, target: str = "", use_installed: bool = False
-    ) -> "Device":
+    def reached(cls, name: str, transport: Transport, *, target: str = "", use_installed: bool = False) -> "Device":
         """Ask what it is; `RuntimeFailure` if what answers is no Linux with a shell."""
         return cls(name, transport, read_facts(transport), target, use_installed)
 

@@ -27,8 +27,8 @@ def github_steps() -> dict[str, str]:
 def run(folder: Path, command: str, **more: str) -> int:
     """A command as a CI runs it: in bash, which ends at the first that fails."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path} | more
-    return subprocess.run(["bash", "-eo", "pipefail", "-c", command], cwd=folder, env=environment, check=False).returncode
+    shell = ["bash", "-eo", "pipefail", "-c", command]
+    return subprocess.run(shell, cwd=folder, env=os.environ | {"PATH": path} | more, check=False).returncode
 
 
 @pytest.fixture(scope="module")

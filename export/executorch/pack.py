@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from smolship.checkpoint.architecture import EMBEDDING, Architecture
+from smolship.checkpoint.checkpoint import Checkpoint
 from smolship.export.executorch.names import TENSORS_METHOD, stored_tensor, tensors_json
 from smolship.progress import Progress, Silent
 from smolship.quantize import QuantizedModel
@@ -41,8 +42,13 @@ def pack(
         data = share_embedding(lower.serialise(edge), stored[EMBEDDING])
         (folder / "model.pte").write_bytes(data)
         advance(8.0)
-    for name, content in model.checkpoint.tokenizer.files().items():
+    for name, content in companions(model.checkpoint, context).items():
         (folder / name).write_bytes(content)
+
+
+def companions(checkpoint: Checkpoint, context: int) -> dict[str, bytes]:  # noqa: ARG001  (as every format's)
+    """The files beside the model file, by name: the tokenizer's."""
+    return checkpoint.tokenizer.files()
 
 
 def _metadata(architecture: Architecture, context: int, chunk: int, custom_sdpa: bool) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from smolship.export.gguf.types import type_of
 from smolship.quantize import QuantizedModel
 
 
-def add_metadata(writer: Any, model: QuantizedModel, context: int) -> None:
-    """The architecture, the context length and the file type."""
+def add_metadata(writer: Any, checkpoint: Checkpoint, context: int, file_type: str) -> None:
+    """The architecture, the context length and the file type, a name of gguf.LlamaFileType."""
     import gguf
 
-    a, checkpoint = model.checkpoint.architecture, model.checkpoint
+    a = checkpoint.architecture
     writer.add_name(checkpoint.name)
     writer.add_license("apache-2.0")
     writer.add_context_length(context)
@@ -26,7 +26,7 @@ def add_metadata(writer: Any, model: QuantizedModel, context: int) -> None:
     writer.add_rope_freq_base(a.rope_theta)
     writer.add_layer_norm_rms_eps(a.norm_epsilon)
     writer.add_vocab_size(a.vocabulary)
-    writer.add_file_type(int(gguf.LlamaFileType[_file_type(model)]))
+    writer.add_file_type(int(gguf.LlamaFileType[file_type]))
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
@@ -55,7 +55,7 @@ def add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def _file_type(model: QuantizedModel) -> str:
+def file_type_of(model: QuantizedModel) -> str:
     """`MOSTLY_…`: what most weights of the layers are; llama.cpp only shows it, and reads each tensor's own type."""
     shapes, weights = model.checkpoint.architecture.shapes(), Counter[str]()
     for name in model.matrices():

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smolship.checkpoint import Checkpoint
 from smolship.checkpoint.gguf_layout import gguf_name, rotary_heads, to_gguf_rows
-from smolship.export.gguf.metadata import add_metadata, add_tokenizer
+from smolship.export.gguf.metadata import add_metadata, add_tokenizer, file_type_of
 from smolship.export.gguf.types import type_of
 from smolship.export.ollama import modelfile
 from smolship.progress import Progress, Silent
@@ -22,7 +23,7 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
 
     checkpoint = model.checkpoint
     writer = gguf.GGUFWriter(folder / MODEL_FILE, "llama")
-    add_metadata(writer, model, context)
+    add_metadata(writer, checkpoint, context, file_type_of(model))
     add_tokenizer(writer, checkpoint)
     names = list(checkpoint.architecture.shapes())
     payload = {name: _payload(model, name) for name in names}
@@ -36,7 +37,13 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
         writer.write_tensors_to_file()
         writer.close()
         advance(len(names))
-    (folder / "Modelfile").write_text(modelfile(checkpoint, MODEL_FILE, context), encoding="utf-8")
+    for name, content in companions(checkpoint, context).items():
+        (folder / name).write_bytes(content)
+
+
+def companions(checkpoint: Checkpoint, context: int) -> dict[str, bytes]:
+    """The files beside the model file, by name."""
+    return {"Modelfile": modelfile(checkpoint, MODEL_FILE, context).encode()}
 
 
 def _payload(model: QuantizedModel, name: str) -> tuple[NDArray[Any], str | None]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.quantize.model import QuantizedModel
 
@@ -24,11 +25,17 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
         advance(1)
         write_model(graph, folder / MODEL_FILE)
         advance(1)
-    checkpoint = model.checkpoint
-    _write_json(folder / "config.json", config(checkpoint.architecture, context))
-    _write_json(folder / "generation_config.json", generation_config(checkpoint.architecture))
-    for name, content in checkpoint.tokenizer.files().items():
+    for name, content in companions(model.checkpoint, context).items():
         (folder / name).write_bytes(content)
+
+
+def companions(checkpoint: Checkpoint, context: int) -> dict[str, bytes]:
+    """The files beside the model file, by name: what clients that load the folder read."""
+    configs = {
+        "config.json": config(checkpoint.architecture, context),
+        "generation_config.json": generation_config(checkpoint.architecture),
+    }
+    return {name: _json_bytes(content) for name, content in configs.items()} | checkpoint.tokenizer.files()
 
 
 def config(a: Architecture, context: int) -> dict[str, object]:
@@ -71,5 +78,5 @@ def generation_config(a: Architecture) -> dict[str, object]:
     }
 
 
-def _write_json(path: Path, content: dict[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def _json_bytes(content: dict[str, object]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

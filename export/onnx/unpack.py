@@ -1,18 +1,19 @@
 """Read the quantised tensors back from model.onnx alone."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from smolship.errors import InputError
 from smolship.export.onnx.pack import MODEL_FILE
 from smolship.export.onnx.packing import unpack_codes, unpack_minimums
-from smolship.export.onnx.weights import CODES, GRID_KEY, MIDDLE
 from smolship.quantize.blocks import Blocks
 from smolship.quantize.grids import grid_named
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 
 class _At(NamedTuple):
@@ -31,6 +32,10 @@ def unpack(folder: Path) -> dict[str, Blocks]:
 
     `InputError` if the embedding and the head do not read the same numbers, or a weight is not constant.
     """
+    import onnx_ir as ir  # here: what a file takes is foreseen without it
+
+    from smolship.export.onnx.weights import CODES, GRID_KEY
+
     model = ir.load(folder / MODEL_FILE)
     found: dict[str, Blocks] = {}
     for node in model.graph.all_nodes():
@@ -56,15 +61,17 @@ def unpack(folder: Path) -> dict[str, Blocks]:
     return found
 
 
-def _is_middle(zero_points: ir.Value) -> bool:
+def _is_middle(zero_points: "ir.Value") -> bool:
     """Whether they are the 8 that a symmetric grid has anyway."""
+    from smolship.export.onnx.weights import MIDDLE
+
     producer = zero_points.producer()
     if producer is None or producer.op_type != "ConstantOfShape":
         return False
     return bool((producer.attributes["value"].as_tensor().numpy() == MIDDLE).all())
 
 
-def _constant(value: ir.Value | None) -> NDArray[Any]:
+def _constant(value: "ir.Value | None") -> NDArray[Any]:
     """The constant behind the nodes that stand between it and its operator (a cast, reshapes, taking nibbles apart)."""
     while value is not None and value.const_value is None:
         producer = value.producer()

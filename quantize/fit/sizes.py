@@ -23,7 +23,7 @@ class Storage:
 
 def _gguf(_tensor: str, shape: Shape, grid: Grid) -> int:
     """Rows of blocks, the whole tensor padded to `general.alignment`; exact."""
-    return _rounded_up(_payload(shape, grid), 32)
+    return rounded_up(payload(shape, grid), 32)
 
 
 def _onnx(tensor: str, shape: Shape, grid: Grid) -> int:
@@ -32,14 +32,14 @@ def _onnx(tensor: str, shape: Shape, grid: Grid) -> int:
     A second operand has its name in the initialiser and at each node that reads it; lengths are of variable width.
     """
     frame = 8 if not grid.affine else 1280 if tensor == EMBEDDING else 256
-    return _payload(shape, grid) + frame
+    return payload(shape, grid) + frame
 
 
 def _executorch(tensor: str, shape: Shape, grid: Grid) -> int:
     """Codes and scales, each a segment of its own; the embedding's codes once, its scales for gather and head."""
     codes = shape[0] * shape[1] * grid.bits // 8
-    scales = _payload(shape, grid) - codes
-    return _rounded_up(codes, 128) + _rounded_up(scales, 128) * (2 if tensor == EMBEDDING else 1)
+    scales = payload(shape, grid) - codes
+    return rounded_up(codes, 128) + rounded_up(scales, 128) * (2 if tensor == EMBEDDING else 1)
 
 
 STORAGES: dict[str, Storage] = {
@@ -75,10 +75,10 @@ def _divides(grid: Grid, shape: tuple[int, ...]) -> bool:
     return shape[1] % (grid.super_group or grid.group_size or 1) == 0
 
 
-def _payload(shape: Shape, grid: Grid) -> int:
+def payload(shape: Shape, grid: Grid) -> int:
     """Codes, scales and offsets, packed densely; a whole number of bytes on every grid."""
     return round(shape[0] * shape[1] * grid.bits_per_weight(shape[1]) / 8)
 
 
-def _rounded_up(count: int, unit: int) -> int:
+def rounded_up(count: int, unit: int) -> int:
     return -(-count // unit) * unit

@@ -154,11 +154,6 @@ class Artefact:
         return self.folder.name if self.foreign is None else self.manifest.recipe
 
     @property
-    def format(self) -> str:
-        """The name of its format."""
-        return self.manifest.format
-
-    @property
     def made_by(self) -> str:
         """What wrote it."""
         return "smolship" if self.foreign is None else self.foreign.made_by

@@ -125,7 +125,7 @@ def test_a_file_that_is_no_record_is_one_sentence(
 
 
 def test_a_folder_without_a_record_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no measurements: give report.json"):
+    with pytest.raises(InputError, match=r"holds no measurements: give report\.json"):
         gate_of(["host"], measurements=[tmp_path])
 
 

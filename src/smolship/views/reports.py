@@ -81,9 +81,8 @@ def notes_of(made: "Report") -> list[str]:
 
     records = [record for one in made.checked for record in one.records]
     notes = [f"{record.subject.title}, {told}" for record in records if (told := prediction(record))]
-    for subject in (one.subject for one in made.checked):
-        if subject.made_by != "smolship":
-            notes.append("; ".join((f"{subject.title}: made by {subject.made_by}", *subject.notes)))
+    elsewhere = [one.subject for one in made.checked if one.subject.made_by != "smolship"]
+    notes += ["; ".join((f"{one.title}: made by {one.made_by}", *one.notes)) for one in elsewhere]
     if disturbed := disturbances(records):
         notes.append(f"Disturbed, so its speeds are not trusted: {'; '.join(disturbed)}")
     subjects = [one.subject for one in made.checked]
