@@ -20,6 +20,7 @@ from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.tasks.asked import AskedTask, ids_of, score_of, task_step
 from smolship.runtime_checks.windows import ReferenceWindows
 from smolship.targets import Local, Transport
+from smolship.text_file import read_text_file
 
 LEAST_SECONDS = 1800.0
 LEAST_PARAMETERS = 200_000_000
@@ -142,7 +143,7 @@ def shipped_template(artefact: Artefact) -> str | None:
     """
     listed = {file.path for file in artefact.manifest.files}
     if TEMPLATE_FILE in listed:
-        return (artefact.folder / TEMPLATE_FILE).read_text(encoding="utf-8")
+        return read_text_file(artefact.folder / TEMPLATE_FILE, "write the template again").content
     if TOKENIZER_CONFIG not in listed:
         return None
     template = read_object(artefact.folder / TOKENIZER_CONFIG).get("chat_template")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from smolship.checkpoint import Tokenizer
 from smolship.checkpoint import chat_template as chat
+from smolship.errors import InputError
 from smolship.progress import Advance
 from smolship.runtime_checks.fidelity import Accumulator
 from smolship.runtime_checks.job import Asked
@@ -137,7 +138,10 @@ class Collector(Performance):
         """A conversation by the artefact's own template."""
         if self.template is None:
             return ""
-        return chat.render(self.template, messages, self._tokenizer.roles, add_generation_prompt=True)
+        try:
+            return chat.render(self.template, messages, self._tokenizer.roles, add_generation_prompt=True)
+        except InputError:  # one that another tool wrote; what it cannot render, it renders otherwise
+            return ""
 
     takers: ClassVar[Mapping[str, Taker]] = {
         **Performance.takers,

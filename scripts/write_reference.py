@@ -1,20 +1,26 @@
-"""Write docs/reference/ from the tables in the code, so that the two cannot differ; `--check` only compares."""
+"""Write docs/reference/ and the JSON Schemas from the code, so that they cannot differ; `--check` only compares."""
 
 import html
+import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from smolship.artefact import Manifest
 from smolship.export import FORMATS
 from smolship.quantize import RECIPES
 from smolship.quantize.formats import FORMAT_GRIDS
 from smolship.quantize.grids import GRIDS, Grid
-from smolship.runtime_checks.comparison import limits_of
+from smolship.runtime_checks.comparison import Comparison, limits_of
+from smolship.runtime_checks.report import Report
 from smolship.runtime_checks.runtimes import RUNTIMES
 from smolship.targets import METRICS, Target, load_target, target_names
 
-FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "reference"
 MADE_BY = "<!-- Written by scripts/write_reference.py from tables in the code: change those, then `make reference`. -->"
 
 
@@ -115,20 +121,28 @@ def _fact_title(target: Target, name: str) -> str:
 PAGES = {"command-line.md": command_line, "recipes.md": recipes, "formats.md": formats, "targets.md": targets}
 
 
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "src/smolship/manifest.schema.json": Manifest,
+    "runtime_checks/report/report.schema.json": Report,
+    "runtime_checks/comparison/comparison.schema.json": Comparison,
+}
+"""by the file that ships in the package"""
+
+
 def text_of(name: str) -> str:
     """The whole text of a page as it has to stand in `docs/reference`."""
     return f"{MADE_BY}\n\n{PAGES[name]().rstrip()}\n"
 
 
 def main() -> int:
-    """Write the pages, or with `--check` name those that are out of date and return 1."""
+    """Write pages and schemas, or with `--check` name those that are out of date and return 1."""
     stale = []
-    for name in PAGES:
-        text = text_of(name)
-        path = FOLDER / name
+    texts = {FOLDER / name: text_of(name) for name in PAGES}
+    texts |= {ROOT / name: json.dumps(made.model_json_schema(), indent=2) + "\n" for name, made in SCHEMAS.items()}
+    for path, text in texts.items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
-        stale.append(name)
+        stale.append(path.name)
         if "--check" not in sys.argv:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import tokenizers
 from numpy.typing import NDArray
 
-from .onnx_cache import TYPES, Cache, Growing, Shared, Values, value
+from .onnx_cache import Cache, Growing, Shared, Values, dtype_of, value
 
 MODEL_FILE = "model.onnx"
 OURS = "smolship."  # what keys of our files' metadata begin with
@@ -77,7 +77,7 @@ class Backend:
             self._session = _session(self._path, self._threads, self._first if every else None)
             self._every = every
             self._ours = any(key.startswith(OURS) for key in self._session.get_modelmeta().custom_metadata_map)
-            self._types = {each.name: TYPES[each.type] for each in self._session.get_inputs()}
+            self._types = {each.name: dtype_of(each) for each in self._session.get_inputs()}
             if self._shared:
                 self._cache = Shared(self._session, self._head_dim, self._context)
             else:
@@ -109,7 +109,7 @@ def _cache_of(folder: Path) -> tuple[int, bool]:
     genai = folder / "genai_config.json"
     if genai.exists():
         config = json.loads(genai.read_text(encoding="utf-8"))
-        return config["model"]["decoder"]["head_size"], bool(config["search"].get("past_present_share_buffer"))
+        return config["model"]["decoder"]["head_size"], bool(config.get("search", {}).get("past_present_share_buffer"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"], False
 

@@ -55,23 +55,25 @@ class Shared:
     """One buffer for each, as long as the context, that the graph writes into: how ONNX Runtime GenAI runs its own."""
 
     def __init__(self, session: Any, head_dim: int, context: int) -> None:
-        entries = _entries(session, context, head_dim)
-        self._buffers = {name: value(np.zeros(shape, kind)) for name, shape, kind in entries}
+        self._binding = session.io_binding()
+        self._binding.bind_output(LOGITS)
+        self._buffers = list[ort.OrtValue]()  # alive as long as the binding
+        for name, shape, kind in _entries(session, context, head_dim):
+            buffer = value(np.zeros(shape, kind))
+            self._buffers.append(buffer)
+            self._binding.bind_ortvalue_input(name, buffer)
+            self._binding.bind_ortvalue_output(_present(name), buffer)
 
     def forget(self) -> None:
         """See `Cache.forget`: the length of the attention mask says how much of a buffer counts."""
 
     def run(self, session: Any, feeds: Values) -> NDArray[Any]:
         """See `Cache.run`."""
-        binding = session.io_binding()
-        binding.bind_output(LOGITS)
         for name, each in feeds.items():
-            binding.bind_ortvalue_input(name, each)
-        for name, buffer in self._buffers.items():
-            binding.bind_ortvalue_input(name, buffer)
-            binding.bind_ortvalue_output(_present(name), buffer)
-        session.run_with_iobinding(binding)
-        found: NDArray[Any] = binding.get_outputs()[0].numpy()
+            self._binding.bind_ortvalue_input(name, each)
+        self._binding.bind_output(LOGITS)  # of another shape than the last
+        session.run_with_iobinding(self._binding)
+        found: NDArray[Any] = self._binding.get_outputs()[0].numpy()
         return found
 
 
@@ -80,10 +82,17 @@ def value(array: NDArray[Any]) -> ort.OrtValue:
     return ort.OrtValue.ortvalue_from_numpy(array)
 
 
+def dtype_of(taken: Any) -> Any:
+    """The dtype of an input; `ValueError` for one that the probe has nothing to give for."""
+    if taken.type not in TYPES:
+        raise ValueError(f"the graph takes {taken.name} as {taken.type}, and the probe has {', '.join(TYPES)}")
+    return TYPES[taken.type]
+
+
 def _entries(session: Any, length: int, head_dim: int) -> list[tuple[str, tuple[int, ...], Any]]:
     """Name, shape [1, KV heads, length, head dimension] and dtype of every input of the cache."""
     inputs = [each for each in session.get_inputs() if each.name.startswith(PAST)]
-    return [(each.name, (1, int(each.shape[1]), length, head_dim), TYPES[each.type]) for each in inputs]
+    return [(each.name, (1, int(each.shape[1]), length, head_dim), dtype_of(each)) for each in inputs]
 
 
 def _present(past: str) -> str:

@@ -149,6 +149,11 @@ class Artefact:
         return self.foreign is None
 
     @property
+    def format(self) -> str:
+        """A key of the table of formats."""
+        return self.manifest.format
+
+    @property
     def name(self) -> str:
         """What messages call it: its folder's name, or the name by which a file made elsewhere goes."""
         return self.folder.name if self.foreign is None else self.manifest.recipe

@@ -274,6 +274,7 @@ def test_the_model_card_s_loop_says_what_the_probe_does(
     assert run_python(loop, folder) == f"{said}\n"
 
 
+@pytest.mark.real
 def test_the_real_model_in_eight_bits_knows_the_capital_of_france(
     embedded_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

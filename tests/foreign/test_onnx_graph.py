@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from smolship.errors import InputError
 from smolship.foreign.onnx_graph import Graph, read_graph
 
 ROWS, COLUMNS, BLOCK = 320, 64, 32
@@ -93,3 +95,15 @@ def test_weights_in_constant_nodes_and_for_integer_products_are_seen(tmp_path: P
         "inline": "float32",
         "codes8": "int8",
     }
+
+
+def test_what_makes_no_sense_is_refused_and_a_circle_ends(tmp_path: Path) -> None:
+    circle = [
+        helper.make_node("Reshape", ["b", "axes"], ["a"]),
+        helper.make_node("Reshape", ["a", "axes"], ["b"]),
+        helper.make_node("DequantizeLinear", ["a", "scale8"], ["logits"]),
+    ]
+    assert read(tmp_path, circle).coverage == ()
+    without = helper.make_node("MatMulNBits", ["input_ids", "codes4", "scales"], ["logits"], bits=4)
+    with pytest.raises(InputError, match=r"model\.onnx has weights that make no sense \(KeyError: 'N'\)"):
+        read(tmp_path, [without])

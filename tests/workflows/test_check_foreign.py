@@ -25,9 +25,15 @@ def shelf(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return {
         "llama.cpp": quantised_by_llama_cpp(folder),
         "optimum": exported_by_optimum(tiny_folder, folder / "optimum"),
-        "genai": write_tiny_genai(folder / "genai", context_length=640),
+        "genai": _with_template(write_tiny_genai(folder / "genai", context_length=640), "{% for"),
         "program": write_program(folder / "program", every=False),
     }
+
+
+def _with_template(folder: Path, template: str) -> Path:
+    """The folder with a chat template in a file of its own, which goes before the tokenizer's."""
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,12 @@ def test_a_file_that_computes_something_else_is_seen(measured: dict[str, Measure
     assert found.fidelity.kl_mean > 1
     outcomes = {verdict.metric: verdict.outcome for verdict in judge(found, load_target("host"))}
     assert outcomes["tokenizer"] == "pass"
+
+
+def test_a_template_that_renders_nothing_is_another_template(measured: dict[str, Measurements]) -> None:
+    agreement = measured["genai"].chat_template
+    assert agreement is not None
+    assert (agreement.identical, agreement.first_difference) == (0, "one turn")
 
 
 def test_nobody_guesses_what_a_file_was_made_from(shelf: dict[str, Path], tiny_artefact: Artefact) -> None:

@@ -1,8 +1,8 @@
 """SmolLM2 checkpoints at rest, opened from a hub id, a folder, a GGUF file or the embedded default."""
 
 from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM, Architecture
-from smolship.checkpoint.checkpoint import Checkpoint, Source, TensorSource
-from smolship.checkpoint.opening import open_checkpoint
+from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source, TensorSource
+from smolship.checkpoint.opening import open_checkpoint, open_outline
 from smolship.checkpoint.tokenizer import AddedToken, Tokenizer
 
 __all__ = [
@@ -11,8 +11,10 @@ __all__ = [
     "AddedToken",
     "Architecture",
     "Checkpoint",
+    "Outline",
     "Source",
     "TensorSource",
     "Tokenizer",
     "open_checkpoint",
+    "open_outline",
 ]

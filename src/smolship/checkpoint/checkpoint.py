@@ -36,16 +36,22 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Config, tokenizer and tensors of one model; opening it reads no weights into memory."""
+class Outline:
+    """A model without its weights: all that says how large its files will be."""
 
     name: str
     architecture: Architecture
     tokenizer: Tokenizer
-    tensors: TensorSource
-    source: Source
 
     @property
     def is_instruct(self) -> bool:
         """Whether it talks: it has a chat template. Base models have none."""
         return self.tokenizer.chat_template is not None
+
+
+@dataclass(frozen=True)
+class Checkpoint(Outline):
+    """Config, tokenizer and tensors of one model; opening it reads no weights into memory."""
+
+    tensors: TensorSource
+    source: Source

@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.checkpoint import Checkpoint, Source
+from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.config import end_ids, read_config
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.json_file import read_object
@@ -35,25 +35,39 @@ def open_folder(
     progress: Progress = Silent(),
 ) -> Checkpoint:
     """The checkpoint in `folder`; `InputError` if a part is missing, cut short or of another model."""
-    name = (location or folder.resolve().name).rsplit("/", 1)[-1]
-    config = read_object(folder / "config.json")
-    generation_file = folder / "generation_config.json"
-    generation = read_object(generation_file) if generation_file.exists() else {}
-    architecture = read_config(config, generation, str(folder))
+    architecture, ends = _read_configs(folder)
     files = _weight_files(folder)
     places = _checked_places(folder, files, architecture)
-    tokenizer = read_tokenizer_folder(folder, architecture)
-    if tokenizer.chat_template is not None:
-        architecture, tokenizer = _ending_turns(architecture, tokenizer, end_ids(config, generation))
+    outline = _outline(folder, location, architecture, ends)
     source = Source(
         kind=kind,
-        location=location or name,
+        location=location or outline.name,
         revision=revision,
         sha256=weights_digest(files, progress),
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    return Checkpoint(name, architecture, tokenizer, SafetensorsTensors(places), source)
+    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, SafetensorsTensors(places), source)
+
+
+def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
+    """What `folder` says without weights, which need not be there; `InputError` as `open_folder`."""
+    return _outline(folder, location, *_read_configs(folder))
+
+
+def _read_configs(folder: Path) -> tuple[Architecture, list[int]]:
+    """The architecture, and every id that ends generation."""
+    config = read_object(folder / "config.json")
+    generation_file = folder / "generation_config.json"
+    generation = read_object(generation_file) if generation_file.exists() else {}
+    return read_config(config, generation, str(folder)), end_ids(config, generation)
+
+
+def _outline(folder: Path, location: str | None, architecture: Architecture, ends: list[int]) -> Outline:
+    tokenizer = read_tokenizer_folder(folder, architecture)
+    if tokenizer.chat_template is not None:
+        architecture, tokenizer = _ending_turns(architecture, tokenizer, ends)
+    return Outline((location or folder.resolve().name).rsplit("/", 1)[-1], architecture, tokenizer)
 
 
 def _ending_turns(architecture: Architecture, tokenizer: Tokenizer, ends: list[int]) -> tuple[Architecture, Tokenizer]:

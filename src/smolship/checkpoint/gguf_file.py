@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.checkpoint import Checkpoint, Source
+from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
 from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
@@ -56,9 +56,8 @@ def open_gguf(
 ) -> Checkpoint:
     """The checkpoint in a GGUF file; `InputError` if it is cut short, no SmolLM2, or of a type gguf-py cannot read."""
     header = read_header(path)
-    architecture = read_architecture(header.metadata, path.name)
-    tokenizer = read_tokenizer(header.metadata, architecture, path.name)
-    places = _checked_places(path, header, architecture)
+    outline = _outline(path, header)
+    places = _checked_places(path, header, outline.architecture)
     stored_as = _stored_as(places)
     source = Source(
         kind=kind,
@@ -68,13 +67,19 @@ def open_gguf(
         stored_as=_FLOATS.get(stored_as, stored_as),
         already_quantised=stored_as not in _FLOATS,
     )
-    return Checkpoint(
-        name=_model_name(path, header),
-        architecture=architecture,
-        tokenizer=tokenizer,
-        tensors=GgufTensors(path, architecture, places),
-        source=source,
-    )
+    tensors = GgufTensors(path, outline.architecture, places)
+    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source)
+
+
+def outline_of_gguf(path: Path) -> Outline:
+    """What the header of a GGUF file says of the model; `InputError` as `open_gguf`."""
+    return _outline(path, read_header(path))
+
+
+def _outline(path: Path, header: GgufHeader) -> Outline:
+    architecture = read_architecture(header.metadata, path.name)
+    tokenizer = read_tokenizer(header.metadata, architecture, path.name)
+    return Outline(_model_name(path, header), architecture, tokenizer)
 
 
 def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) -> dict[str, GgufTensor]:

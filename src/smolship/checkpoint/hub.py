@@ -6,20 +6,14 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from smolship.checkpoint.checkpoint import Checkpoint
-from smolship.checkpoint.folder import open_folder
+from smolship.checkpoint.checkpoint import Checkpoint, Outline
+from smolship.checkpoint.folder import open_folder, outline_of_folder
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
-FETCHED = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-)
+OUTLINE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What says all of a model but its weights."""
+FETCHED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
 """All that is fetched of a repository: no pickles, no code, no other formats."""
 
 
@@ -30,12 +24,17 @@ def open_hub(repository: str, *, revision: str | None = None, progress: Progress
     what is in the cache is opened. Raises `InputError` if the repository or revision
     does not exist, is gated, or is out of reach.
     """
-    snapshot = _snapshot(repository, revision, progress)
+    snapshot = _snapshot(repository, revision, FETCHED, progress)
     return open_folder(snapshot, kind="hub", location=repository, revision=snapshot.name, progress=progress)
 
 
-def _snapshot(repository: str, revision: str | None, progress: Progress) -> Path:
-    """The folder of the fetched files in the cache, named by the commit."""
+def outline_of_hub(repository: str, *, revision: str | None = None, progress: Progress = Silent()) -> Outline:
+    """The same without weights, of which nothing is fetched."""
+    return outline_of_folder(_snapshot(repository, revision, OUTLINE, progress), repository)
+
+
+def _snapshot(repository: str, revision: str | None, names: tuple[str, ...], progress: Progress) -> Path:
+    """The folder of the fetched files in the cache, named by the commit; `names` are patterns."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -47,10 +46,10 @@ def _snapshot(repository: str, revision: str | None, progress: Progress) -> Path
 
     named = f"{repository} at {revision}" if revision else repository
     try:
-        size = _download_size(repository, revision)
+        size = _download_size(repository, revision, names)
         with _reported(repository, size, progress):
             folder = snapshot_download(
-                repository, revision=revision, allow_patterns=list(FETCHED), local_files_only=size is None
+                repository, revision=revision, allow_patterns=list(names), local_files_only=size is None
             )
     except HFValidationError as error:
         raise InputError(
@@ -82,7 +81,7 @@ def _snapshot(repository: str, revision: str | None, progress: Progress) -> Path
     return Path(folder)
 
 
-def _download_size(repository: str, revision: str | None) -> int | None:
+def _download_size(repository: str, revision: str | None, names: tuple[str, ...]) -> int | None:
     """Bytes of the files to fetch, or `None` if the hub cannot be reached and only the cache is left."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
@@ -101,7 +100,7 @@ def _download_size(repository: str, revision: str | None) -> int | None:
         raise
     except (OfflineModeIsEnabled, NoConnection, Timeout, HfHubHTTPError):
         return None
-    return sum(file.size or 0 for file in info.siblings or () if any(fnmatch(file.rfilename, name) for name in FETCHED))
+    return sum(file.size or 0 for file in info.siblings or () if any(fnmatch(file.rfilename, name) for name in names))
 
 
 @contextmanager

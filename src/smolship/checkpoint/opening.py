@@ -1,13 +1,16 @@
-"""`open_checkpoint`: what a checkpoint can be given as, tried in order."""
+"""`open_checkpoint` and `open_outline`: what a checkpoint can be given as, tried in order."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from smolship.checkpoint.checkpoint import Checkpoint
-from smolship.checkpoint.embedded import EMBEDDED, open_embedded
-from smolship.checkpoint.folder import PICKLES, open_folder
-from smolship.checkpoint.gguf_file import open_gguf
-from smolship.checkpoint.hub import open_hub
+from smolship.checkpoint.checkpoint import Checkpoint, Outline
+from smolship.checkpoint.embedded import EMBEDDED, embedded_path, open_embedded
+from smolship.checkpoint.folder import PICKLES, open_folder, outline_of_folder
+from smolship.checkpoint.gguf_file import open_gguf, outline_of_gguf
+from smolship.checkpoint.hub import open_hub, outline_of_hub
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
@@ -17,6 +20,18 @@ _WANTED = (
     "a .gguf file, or 'embedded'"
 )
 
+Opened = TypeVar("Opened")
+
+
+@dataclass(frozen=True)
+class _Ways(Generic[Opened]):
+    """What to do with each kind of place."""
+
+    embedded: Callable[[], Opened]
+    folder: Callable[[Path], Opened]
+    gguf: Callable[[Path], Opened]
+    hub: Callable[[str], Opened]
+
 
 def open_checkpoint(spec: str, *, revision: str | None = None, progress: Progress = Silent()) -> Checkpoint:
     """The checkpoint that `spec` names: `embedded`, a GGUF file, a folder, or a hub id.
@@ -24,9 +39,30 @@ def open_checkpoint(spec: str, *, revision: str | None = None, progress: Progres
     `revision` is a hub id's branch, tag or commit. What exists on disk wins over a hub id of the same spelling. No
     weights are read into memory and no code of a checkpoint is run. Raises `InputError` (found, wanted, what to do).
     """
+    whole = _Ways(
+        embedded=lambda: open_embedded(progress),
+        folder=lambda path: open_folder(path, progress=progress),
+        gguf=lambda path: open_gguf(path, progress=progress),
+        hub=lambda name: open_hub(name, revision=revision, progress=progress),
+    )
+    return _open(spec, revision, whole)
+
+
+def open_outline(spec: str, *, revision: str | None = None, progress: Progress = Silent()) -> Outline:
+    """What `spec` names, without its weights: of those nothing is fetched, and they are not looked at on disk."""
+    outline = _Ways(
+        embedded=lambda: outline_of_gguf(embedded_path()),
+        folder=outline_of_folder,
+        gguf=outline_of_gguf,
+        hub=lambda name: outline_of_hub(name, revision=revision, progress=progress),
+    )
+    return _open(spec, revision, outline)
+
+
+def _open(spec: str, revision: str | None, ways: _Ways[Opened]) -> Opened:
     if spec == EMBEDDED:
         _refuse_revision(spec, revision)
-        return open_embedded(progress)
+        return ways.embedded()
     if not spec.strip():
         raise InputError(f"the checkpoint's name is empty: {_WANTED}")
     try:
@@ -35,15 +71,15 @@ def open_checkpoint(spec: str, *, revision: str | None = None, progress: Progres
         raise InputError(f"{spec!r} names the home of a user who is not known here: {_WANTED}") from error
     if path.exists():
         _refuse_revision(spec, revision)
-        return _open_path(path, progress)
+        return _open_path(path, ways)
     if _HUB_ID.fullmatch(spec) and not spec.endswith((".gguf", ".safetensors", *PICKLES)):
-        return open_hub(spec, revision=revision, progress=progress)
+        return ways.hub(spec)
     raise InputError(f"{spec!r} is no file or folder here and not spelled like a hub id: {_WANTED}")
 
 
-def _open_path(path: Path, progress: Progress) -> Checkpoint:
+def _open_path(path: Path, ways: _Ways[Opened]) -> Opened:
     if path.is_dir():
-        return open_folder(path, progress=progress)
+        return ways.folder(path)
     if path.suffix.lower() in PICKLES:
         raise InputError(
             f"{path.name} is a pickle, which runs code when it is loaded: "
@@ -51,7 +87,7 @@ def _open_path(path: Path, progress: Progress) -> Checkpoint:
         )
     if path.suffix == ".safetensors":
         raise InputError(f"{path.name} is one file of a checkpoint, wanted its folder: give {path.parent} instead")
-    return open_gguf(path, progress=progress)
+    return ways.gguf(path)
 
 
 def _refuse_revision(spec: str, revision: str | None) -> None:

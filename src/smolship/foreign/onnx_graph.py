@@ -46,11 +46,17 @@ def read_graph(path: Path) -> Graph:
     if logits is None:
         raise InputError(f"{path.name} has no output called logits: give a decoder that Optimum or GenAI exported")
     shape = [each.dim_value for each in logits.type.tensor_type.shape.dim]
+    try:
+        data, coverage = _external(graph), _Coverage(graph).lines()
+    except (LookupError, ArithmeticError, ValueError) as error:
+        raise InputError(
+            f"{path.name} has weights that make no sense ({type(error).__name__}: {error}): export it again"
+        ) from error
     return Graph(
         inputs=tuple(value.name for value in graph.input),
         one_row=len(shape) == 3 and shape[1] == 1,
-        data=_external(graph),
-        coverage=_Coverage(graph).lines(),
+        data=data,
+        coverage=coverage,
         producer={model.producer_name: model.producer_version} if model.producer_name else {},
     )
 
@@ -108,7 +114,9 @@ class _Coverage:
     def _constant(self, node: "NodeProto", at: int) -> str | None:
         """The name of the constant tensor that an input is made of without changing its numbers."""
         name = node.input[at] if at < len(node.input) else ""
-        while name in self._moved:
+        seen = set[str]()  # a circle is no graph, and must not hang
+        while name in self._moved and name not in seen:
+            seen.add(name)
             name = self._moved[name]
         return name if name in self._tensors else None
 
