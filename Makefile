@@ -2,7 +2,7 @@
 SMOLSHIP := .venv/bin/smolship
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test quick test-board lint format reference quantisation bench clean
+.PHONY: help install demo test quick test-board lint format reference quantisation bench bench-foreign clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ quantisation: install ## draw divergence against size for docs/quantisation.md
 
 bench: install ## this project's files beside other tools' files
 	.venv/bin/python benchmarks/onnx_decode.py
+
+bench-foreign: install ## make files with other tools, in environments of their own, and check each (an hour)
+	.venv/bin/python benchmarks/foreign_files.py --json build/foreign/figures.json
 
 clean: ## remove what was built, keep the environment
 	rm -rf build dist .links .mypy_cache .ruff_cache .pytest_cache

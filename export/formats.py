@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
-from smolship.checkpoint import Checkpoint
+from smolship.checkpoint import Outline
 from smolship.errors import InputError, unknown_name
 from smolship.progress import Progress, Silent
 from smolship.quantize import Blocks, QuantizedModel
@@ -27,10 +27,10 @@ class FormatModule(Protocol):
 class SizeModule(Protocol):
     """What says how large a format's files will be; it imports nothing that packing needs."""
 
-    def fixed_bytes(self, checkpoint: Checkpoint, context: int) -> int:
+    def fixed_bytes(self, model: Outline, context: int) -> int:
         """What the model file holds besides its matrices, for every recipe the same or nearly so."""
 
-    def companions(self, checkpoint: Checkpoint, context: int) -> dict[str, bytes]:
+    def companions(self, model: Outline, context: int) -> dict[str, bytes]:
         """The files beside the model file, by name."""
 
 

@@ -4,12 +4,12 @@ Syntax: docs/modelfile.md of ollama/ollama and Go's text/template. The Go templa
 default system message, so it is written only for a checkpoint whose own Jinja template renders exactly that.
 """
 
-from smolship.checkpoint import Checkpoint
+from smolship.checkpoint import Outline
 
 _PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
 
 
-def modelfile(checkpoint: Checkpoint, model_file: str, context: int) -> str:
+def modelfile(checkpoint: Outline, model_file: str, context: int) -> str:
     """The Modelfile's text for a GGUF beside it; a template this module cannot express is left out and said so."""
     lines = [f"FROM ./{model_file}", f"PARAMETER num_ctx {context}"]
     template = go_template(checkpoint)
@@ -22,7 +22,7 @@ def modelfile(checkpoint: Checkpoint, model_file: str, context: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def go_template(checkpoint: Checkpoint) -> str | None:
+def go_template(checkpoint: Outline) -> str | None:
     """The checkpoint's chat template in Go's syntax, the bare prompt for a base model, `None` if it is not ChatML."""
     if not checkpoint.is_instruct:
         return "{{ .Prompt }}"

@@ -1,7 +1,9 @@
 """Which grid each width is in each format: the table that `export` obeys. A width that a format lacks is an error."""
 
+from smolship.checkpoint.architecture import EMBEDDING
 from smolship.errors import InputError, unknown_name
 from smolship.quantize.grids import Grid, grid_named
+from smolship.quantize.recipes import Recipe
 
 FORMAT_GRIDS: dict[str, dict[str, str]] = {
     "gguf": {
@@ -32,3 +34,13 @@ def grid_for(tensor: str, width: str, format_name: str) -> Grid:
             f"{tensor}: the recipe asks for {width}, which {format_name} does not have; it has {', '.join(widths)}"
         )
     return grid_named(widths[width])
+
+
+def grid_of(recipe: Recipe, tensor: str, row: int, format_name: str) -> Grid:
+    """The grid of a matrix with rows of so many weights under a recipe in a format.
+
+    `InputError` if the format lacks it or its group does not divide a row.
+    """
+    grid = grid_for(tensor, recipe.embedding if tensor == EMBEDDING else recipe.linear, format_name)
+    grid.group_of(tensor, row)
+    return grid

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.architecture import EMBEDDING
 from smolship.checkpoint.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.quantize.blocks import Blocks
 from smolship.quantize.calibrating import SAMPLED, Calibrating
 from smolship.quantize.coverage import TensorCoverage, cover, cover_float, cover_solved
-from smolship.quantize.formats import grid_for
+from smolship.quantize.formats import grid_of
 from smolship.quantize.grids import Grid
 from smolship.quantize.recipes import Recipe, recipe_named
 from smolship.quantize.rounding import ROUNDINGS, needs_calibration
@@ -38,10 +37,7 @@ class QuantizedModel:
 
     def grid(self, tensor: str, format_name: str) -> Grid:
         """The grid of a matrix in a format; `InputError` if the format lacks it or its group does not divide a row."""
-        width = self.recipe.embedding if tensor == EMBEDDING else self.recipe.linear
-        grid = grid_for(tensor, width, format_name)
-        grid.group_of(tensor, self.checkpoint.architecture.shapes()[tensor][1])
-        return grid
+        return grid_of(self.recipe, tensor, self.checkpoint.architecture.shapes()[tensor][1], format_name)
 
     def blocks(self, tensor: str, format_name: str) -> Blocks:
         """The codes and scales of a matrix in a format, rounded at the first call."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from smolship.checkpoint.architecture import EMBEDDING, Architecture
-from smolship.checkpoint.checkpoint import Checkpoint
+from smolship.checkpoint.checkpoint import Outline
 from smolship.export.executorch.names import TENSORS_METHOD, stored_tensor, tensors_json
 from smolship.progress import Progress, Silent
 from smolship.quantize import QuantizedModel
@@ -46,9 +46,9 @@ def pack(
         (folder / name).write_bytes(content)
 
 
-def companions(checkpoint: Checkpoint, context: int) -> dict[str, bytes]:  # noqa: ARG001  (as every format's)
+def companions(model: Outline, context: int) -> dict[str, bytes]:  # noqa: ARG001  (as every format's)
     """The files beside the model file, by name: the tokenizer's."""
-    return checkpoint.tokenizer.files()
+    return model.tokenizer.files()
 
 
 def _metadata(architecture: Architecture, context: int, chunk: int, custom_sdpa: bool) -> dict[str, Any]:

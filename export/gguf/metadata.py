@@ -3,13 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from smolship.checkpoint import Checkpoint
+from smolship.checkpoint import Outline
 from smolship.checkpoint.architecture import EMBEDDING
 from smolship.export.gguf.types import type_of
 from smolship.quantize import QuantizedModel
 
 
-def add_metadata(writer: Any, checkpoint: Checkpoint, context: int, file_type: str) -> None:
+def add_metadata(writer: Any, checkpoint: Outline, context: int, file_type: str) -> None:
     """The architecture, the context length and the file type, a name of gguf.LlamaFileType."""
     import gguf
 
@@ -30,7 +30,7 @@ def add_metadata(writer: Any, checkpoint: Checkpoint, context: int, file_type: s
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
-def add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
+def add_tokenizer(writer: Any, checkpoint: Outline) -> None:
     """The vocabulary, merges, special tokens and the chat template."""
     import gguf
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint import Checkpoint
+from smolship.checkpoint import Outline
 from smolship.checkpoint.gguf_layout import gguf_name, rotary_heads, to_gguf_rows
 from smolship.export.gguf.metadata import add_metadata, add_tokenizer, file_type_of
 from smolship.export.gguf.types import type_of
@@ -41,9 +41,9 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
         (folder / name).write_bytes(content)
 
 
-def companions(checkpoint: Checkpoint, context: int) -> dict[str, bytes]:
+def companions(model: Outline, context: int) -> dict[str, bytes]:
     """The files beside the model file, by name."""
-    return {"Modelfile": modelfile(checkpoint, MODEL_FILE, context).encode()}
+    return {"Modelfile": modelfile(model, MODEL_FILE, context).encode()}
 
 
 def _payload(model: QuantizedModel, name: str) -> tuple[NDArray[Any], str | None]:

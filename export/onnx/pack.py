@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.checkpoint import Checkpoint
+from smolship.checkpoint.checkpoint import Outline
 from smolship.progress import Progress, Silent
 from smolship.quantize.model import QuantizedModel
 
@@ -29,13 +29,13 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
         (folder / name).write_bytes(content)
 
 
-def companions(checkpoint: Checkpoint, context: int) -> dict[str, bytes]:
+def companions(model: Outline, context: int) -> dict[str, bytes]:
     """The files beside the model file, by name: what clients that load the folder read."""
     configs = {
-        "config.json": config(checkpoint.architecture, context),
-        "generation_config.json": generation_config(checkpoint.architecture),
+        "config.json": config(model.architecture, context),
+        "generation_config.json": generation_config(model.architecture),
     }
-    return {name: _json_bytes(content) for name, content in configs.items()} | checkpoint.tokenizer.files()
+    return {name: _json_bytes(content) for name, content in configs.items()} | model.tokenizer.files()
 
 
 def config(a: Architecture, context: int) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from foreign_files import write_program
+from other_tools import write_program
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 import pytest
-from foreign_files import beside, quantised_by_llama_cpp
+from other_tools import beside, quantised_by_llama_cpp
 from tiny import write_tiny_checkpoint
 from tiny_genai import write_tiny_genai
 from tiny_gguf import write_tiny_gguf

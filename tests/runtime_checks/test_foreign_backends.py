@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from foreign_files import CAPACITY, exported_by_optimum, write_program
+from other_tools import CAPACITY, exported_by_optimum, write_program
 from tiny_genai import write_tiny_genai
 
 from smolship.checkpoint import Checkpoint

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from foreign_files import exported_by_optimum, quantised_by_llama_cpp, snapshot, write_program
+from other_tools import exported_by_optimum, quantised_by_llama_cpp, snapshot, write_program
 from tiny import write_tiny_checkpoint
 from tiny_genai import write_tiny_genai
 
