@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from in_process import run
 from other_tools import exported_by_optimum, quantised_by_llama_cpp, snapshot, write_program
 from tiny import write_tiny_checkpoint
 from tiny_genai import write_tiny_genai
@@ -111,3 +112,14 @@ def test_two_files_of_one_name_are_refused(shelf: dict[str, Path], tiny_checkpoi
 
 def test_ours_stay_as_they_are(tiny_artefact: Artefact, tiny_checkpoint: Checkpoint) -> None:
     assert bind([open_artefact(tiny_artefact.folder)], tiny_checkpoint) == [tiny_artefact]
+
+
+def test_the_command_line_asks_for_the_checkpoint(
+    shelf: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "check", shelf["llama.cpp"]) == 2
+    assert "smolship did not make tiny.Q8_0" in capfd.readouterr().err
+    assert run(monkeypatch, "check", shelf["llama.cpp"], "--checkpoint", "embedded") == 2
+    assert "is a model with a vocabulary of 320, and SmolLM2-135M-Instruct has 49152" in capfd.readouterr().err
+    assert run(monkeypatch, "smoke", shelf["llama.cpp"].parent, "--host", "nowhere", "--target", "raspberry-pi-5") == 2
+    assert "has no manifest.json: give a folder that `smolship build` wrote" in capfd.readouterr().err
