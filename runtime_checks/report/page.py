@@ -107,6 +107,7 @@ def _view(report: Report) -> dict[str, Any]:
         "title": ", ".join(dict.fromkeys(subject.name for subject in subjects)),
         "matrix": [(one.subject.title, anchor_of(one), [_field(one, j) for j in one.judged]) for one in report.checked],
         "counts": report.counts,
+        "unmeasured_alone": report.unmeasured_alone,
         "places": [_place(name, group) for name, group in by_place(records).items()],
         "elsewhere": [judge for judge in report.targets if not _measured_for(report, judge)],
         "flattered": sorted({subject.name for subject in subjects if subject.already_quantised}),

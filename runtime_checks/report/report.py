@@ -95,6 +95,11 @@ class Report(_Record):
         return self.outcomes <= PASSING
 
     @property
+    def unmeasured_alone(self) -> bool:
+        """Whether the gate stays closed for nothing but what was not measured."""
+        return not self.all_well and self.outcomes <= PASSING | {"not measured"}
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many verdicts there are of each kind."""
         outcomes = [verdict.outcome for one in self.checked for judged in one.judged for verdict in judged.verdicts]

@@ -1,6 +1,6 @@
 """The verbs: parse, call a workflow, print.
 
-Exit codes: 0 all well, 1 a budget or check failed, 2 bad input, 3 a runtime failed.
+Exit codes: 0 all well, 1 a budget is broken or was not measured, 2 bad input, 3 a runtime failed.
 """
 
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="SmolLM2 checkpoints to model files that an app can ship, each proved on its own runtime.",
-    epilog="Exit codes: 0 all well, 1 a budget or check failed, 2 bad input, 3 a runtime failed.",
+    epilog="Exit codes: 0 all well, 1 a budget is broken or was not measured, 2 bad input, 3 a runtime failed.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -128,6 +128,37 @@ def build(
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
         built = (build_recipes if goals is None else build_fitted)(source, out, order, progress=progress)
     views.built(built).show(output(), as_json=as_json)
+
+
+@app.command()
+def plan(
+    checkpoint: options.Checkpoint = "embedded",
+    *,
+    target: options.Targets = options.DEFAULT_TARGETS,
+    budget: options.Budgets = None,
+    context: options.Context = 2048,
+    recipe: options.PlannedRecipes = None,
+    format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
+    revision: options.Revision = None,
+    as_json: options.Json = False,
+) -> None:
+    """Predict every file's size, memory and speed limit, and say which to ship; builds nothing, reads no weights.
+
+    Ends with 1 if no file fits one of the targets.
+    """
+    from smolship import views
+    from smolship.checkpoint import open_outline
+    from smolship.quantize import RECIPES
+    from smolship.targets import load_target, with_budgets
+    from smolship.workflows.plan import plan as run
+
+    profiles = [with_budgets(load_target(name), budget or []) for name in _once(target)]
+    with showing_progress() as progress:
+        model = open_outline(checkpoint, revision=revision, progress=progress)
+    made = run(model, profiles, _once(recipe or RECIPES), _once(format), context)
+    views.planned(made).show(output(), as_json=as_json)
+    if not made.all_fit:
+        raise typer.Exit(BROKEN)
 
 
 app.command()(gate_verbs.check)

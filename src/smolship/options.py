@@ -34,6 +34,10 @@ Recipes = Annotated[
         "--recipe", "-r", help="Repeatable; `smolship recipes` lists them.", show_default=", ".join(DEFAULT_RECIPES)
     ),
 ]
+PlannedRecipes = Annotated[
+    list[str] | None,
+    typer.Option("--recipe", "-r", help="Repeatable; `smolship recipes` lists them.", show_default="all"),
+]
 Formats = Annotated[list[str], typer.Option("--format", "-f", help="Repeatable: gguf, onnx, executorch.")]
 Context = Annotated[int, typer.Option(help="Tokens of prompt and answer together, at most the model's 8192.")]
 CalibrationText = Annotated[

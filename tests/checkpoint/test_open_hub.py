@@ -44,6 +44,13 @@ assert 0 < shown.done <= shown.total
 """
 
 
+OUTLINE = """
+import sys
+from smolship.checkpoint import open_outline
+print(open_outline(sys.argv[1], revision=sys.argv[2] or None).name)
+"""
+
+
 class Hub(BaseHTTPRequestHandler):
     """The three requests that fetching a repository takes."""
 
@@ -98,12 +105,14 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-def opened(cache: Path, endpoint: str, name: str = REPOSITORY, revision: str = "", **environment: str) -> str:
+def opened(
+    cache: Path, endpoint: str, name: str = REPOSITORY, revision: str = "", program: str = OPEN, **environment: str
+) -> str:
     """What opening prints, or its `InputError`, in a process of its own: the hub's client reads its settings once."""
     settings = {"HF_HOME": str(cache), "HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", OPEN, name, revision],
+        [sys.executable, "-W", "error", "-c", program, name, revision],
         env={**inherited, **settings, **environment},
         capture_output=True,
         text=True,
@@ -123,6 +132,14 @@ def test_fetched_once_then_opened_offline(tmp_path: Path, tiny_folder: Path) -> 
         assert opened(tmp_path, hub) == expected
     assert not list(tmp_path.rglob("pytorch_model.bin"))
     assert opened(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1") == expected
+
+
+def test_an_outline_fetches_no_weights(tmp_path: Path, tiny_folder: Path) -> None:
+    with served(tiny_folder) as hub:
+        assert opened(tmp_path, hub, program=OUTLINE) == "TinyLM2-Instruct"
+    assert list(tmp_path.rglob("tokenizer.json"))
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert opened(tmp_path, "http://127.0.0.1:9", program=OUTLINE, HF_HUB_OFFLINE="1") == "TinyLM2-Instruct"
 
 
 @pytest.mark.parametrize(

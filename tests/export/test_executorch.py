@@ -11,9 +11,11 @@ from tiny import SPECIALS, tiny_config, tiny_weights, write_safetensors, write_t
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.checkpoint.architecture import EMBEDDING
 from smolship.errors import InputError
+from smolship.export import FORMATS
 from smolship.export.executorch import pack, unpack
 from smolship.export.executorch.codes import check_grid
 from smolship.export.executorch.pack import PROMPT_CHUNK
+from smolship.export.sizes import frame_of, sizes_under
 from smolship.quantize import Blocks, QuantizedModel, quantize
 from smolship.quiet import quiet
 from smolship.runtime_checks.probe.backend_executorch import Backend
@@ -79,6 +81,15 @@ def test_integers_come_back_from_the_file(built: Built) -> None:
         assert blocks.grid == wanted.grid
         assert np.array_equal(blocks.codes, wanted.codes), name
         assert np.array_equal(blocks.scales, wanted.scales), name
+
+
+def test_the_size_is_as_predicted(built: Built) -> None:
+    model, folder = built
+    checkpoint = model.checkpoint
+    predicted = sizes_under(checkpoint, model.recipe, frame_of(checkpoint, FORMATS["executorch"], CONTEXT))
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert abs(predicted.model - sizes.pop("model.pte")) <= 512
+    assert predicted.others == sum(sizes.values())
 
 
 def test_runtime_computes_what_the_exported_module_does(built: Built) -> None:

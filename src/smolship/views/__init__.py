@@ -4,6 +4,7 @@ from smolship.views.artefacts import built, inspected
 from smolship.views.comparison import compared
 from smolship.views.devices import device, smoked
 from smolship.views.lists import doctor, recipes, target, targets
+from smolship.views.plan import planned
 from smolship.views.reports import report
 from smolship.views.view import View
 
@@ -14,6 +15,7 @@ __all__ = [
     "device",
     "doctor",
     "inspected",
+    "planned",
     "recipes",
     "report",
     "smoked",

@@ -16,7 +16,7 @@ from smolship.artefact import (
     list_files,
     staged,
 )
-from smolship.checkpoint import Checkpoint
+from smolship.checkpoint import Checkpoint, Outline
 from smolship.errors import InputError, SmolshipError
 from smolship.export import Format
 from smolship.progress import Progress
@@ -123,7 +123,7 @@ def blueprint_of(
     return Blueprint(place, line, recipe, order.context, calibration, source, versions, grids)
 
 
-def check_context(checkpoint: Checkpoint, context: int) -> None:
+def check_context(checkpoint: Outline, context: int) -> None:
     """`InputError` if the checkpoint does not take so many tokens, or they are too few to be of use."""
     longest = checkpoint.architecture.max_positions
     if not SHORTEST_CONTEXT <= context <= longest:
