@@ -81,4 +81,5 @@ def payload(shape: Shape, grid: Grid) -> int:
 
 
 def rounded_up(count: int, unit: int) -> int:
+    """The next multiple of `unit`."""
     return -(-count // unit) * unit

@@ -81,21 +81,21 @@ def test_the_most_faithful_recipe_is_shipped_and_a_better_one_that_fails_is_name
 
 
 LIMITS = [
-    ("", "size <= 1 kB", "size 0.0"),
-    ("", "model_size <= 1 kB", "model size 0.0"),
+    ("", "size <= 1 kB", "size "),
+    ("", "model_size <= 1 kB", "model size "),
     ("", "peak_memory <= 1 MB", "peak memory "),
     ("", "anonymous_memory <= 1 MB", "anonymous memory "),
     ("", "model_memory <= 1 MB", "model memory "),
-    ('bandwidth = {{ value = "1 B/s", source = "slow" }}', "decode >= 1 tok/s", "decode at most "),
-    ('bandwidth = {{ value = "1 B/s", source = "slow" }}', "sustained >= 1 tok/s", "sustained at most "),
-    ('memory_for_app = {{ value = "1 MB", source = "narrow" }}', "", "peak memory "),
+    ('bandwidth = { value = "1 B/s", source = "slow" }', "decode >= 1 tok/s", "decode at most "),
+    ('bandwidth = { value = "1 B/s", source = "slow" }', "sustained >= 1 tok/s", "sustained at most "),
+    ('memory_for_app = { value = "1 MB", source = "narrow" }', "", "peak memory "),
     (
-        'memory_counts = "anonymous"\nmemory_for_app = {{ value = "1 MB", source = "narrow" }}',
+        'memory_counts = "anonymous"\nmemory_for_app = { value = "1 MB", source = "narrow" }',
         "",
         "anonymous memory ",
     ),
-    ('address_space = {{ value = "1 MB", source = "a few bits" }}', "", "peak memory "),
-    ('storage_limit = {{ value = "1 kB", source = "a floppy" }}', "", "size "),
+    ('address_space = { value = "1 MB", source = "a few bits" }', "", "peak memory "),
+    ('storage_limit = { value = "1 kB", source = "a floppy" }', "", "size "),
 ]
 
 
@@ -103,7 +103,7 @@ LIMITS = [
 def test_every_limit_that_can_be_predicted_is_held(
     tiny_checkpoint: Checkpoint, facts: str, budget: str, reason: str
 ) -> None:
-    device = facts.replace("{{", "{").replace("}}", "}") + '\nruntimes = ["gguf"]'
+    device = facts + '\nruntimes = ["gguf"]'
     made = planned(tiny_checkpoint, bench(device, budget))
     assert made.targets[0].chosen is None
     assert not made.all_fit
@@ -168,7 +168,7 @@ def test_the_command_line_says_predicted_of_everything(
     shown = capfd.readouterr().out
     assert "Predicted for TinyLM2-Instruct at 256 tokens" in shown
     assert "Predicted: what fits" in shown
-    assert "Predicted for host: ship q8 gguf (0.2" in shown
+    assert "Predicted for host: ship q8 gguf (0.1" in shown
     assert "Predicted for raspberry-pi-5: ship q8 gguf (" in shown
     assert "host: no ceilings, for the target does not say what its bandwidth is" in shown
     assert "q4_0 executorch cannot be built" in shown
@@ -199,7 +199,7 @@ def test_no_file_that_fits_is_exit_code_1_and_says_what_fails(
     asked = ("plan", tiny_folder, "-t", "raspberry-pi-5", "-t", "host", "--budget", "size <= 1 kB")
     assert run(monkeypatch, *asked) == 1
     shown = capfd.readouterr().out
-    assert "Predicted for raspberry-pi-5: no file fits; q4 gguf comes nearest, and fails: size 0.1" in shown
+    assert "Predicted for raspberry-pi-5: no file fits; q4 gguf comes nearest, and fails: size 0.0" in shown
     assert run(monkeypatch, *asked[:4], "-f", "gguf") == 0
 
 
