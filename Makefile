@@ -2,7 +2,7 @@
 SMOLSHIP := .venv/bin/smolship
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test quick test-board lint format reference quantisation bench bench-foreign clean
+.PHONY: help install demo test quick test-board lint format reference quantisation bench bench-foreign bench-plan clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: install ## this project's files beside other tools' files
 
 bench-foreign: install ## make files with other tools, in environments of their own, and check each (an hour)
 	.venv/bin/python benchmarks/foreign_files.py --json build/foreign/figures.json
+
+bench-plan: install ## sizes and memory that plan predicts for 360M and 1.7B beside files built of noise (an hour)
+	.venv/bin/python benchmarks/plan_sizes.py --memory --json benchmarks/plan_sizes.json
 
 clean: ## remove what was built, keep the environment
 	rm -rf build dist .links .mypy_cache .ruff_cache .pytest_cache

@@ -111,6 +111,22 @@ def test_everything_was_measured(run: Run, recipe: str, fmt: str) -> None:
     assert measured["chat_template"]["identical"] == measured["chat_template"]["compared"] > 0
 
 
+def test_the_plan_predicted_what_was_built_and_what_was_measured(run: Run) -> None:
+    ended = smolship("plan", "embedded", *(f"--recipe={recipe}" for recipe in RECIPES), "--json")
+    assert ended.returncode == 0, ended.stderr
+    plan = json.loads(ended.stdout)
+    assert plan["targets"][0]["ship"] == {"recipe": "q8", "format": "gguf"}
+    for file, suit in zip(plan["files"], plan["targets"][0]["files"], strict=True):
+        subject = measurements(run, file["recipe"], file["format"])["subject"]
+        exact = file["format"] == "gguf"
+        for size in ("model_size", "size"):
+            assert file["predicted"][size] == pytest.approx(subject[size], rel=0 if exact else 0.01)
+        assert file["predicted"]["bits_per_weight"] == pytest.approx(subject["bits_per_weight"], abs=1e-6)
+        peak = measurements(run, file["recipe"], file["format"])["memory"]["peak"]
+        # how much of torch's libraries is resident depends on the page cache: 60 MB of 700
+        assert suit["predicted"]["memory_checked"]["peak_memory"] == pytest.approx(peak, rel=0.15)
+
+
 @pytest.mark.parametrize("metric", JUDGED)
 def test_the_gate_fails_when_a_budget_is_tightened_below_what_was_measured(
     run: Run,

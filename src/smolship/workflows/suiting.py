@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smolship.runtime_checks.footprint import checked, full, memory_on
+from smolship.runtime_checks.footprint import Use, checked, full, memory_on
 from smolship.runtime_checks.job import FULL
 from smolship.targets import METRICS, Target
 from smolship.targets.target import Fact
@@ -42,8 +42,10 @@ class Suit:
 
     memory: dict[str, float] | None
     """the metrics of memory with the context full, bytes; `None` if the target has no runtime for it"""
+    memory_checked: dict[str, float] | None
+    """the same while `check` measures, whose prompts may fill less of the context"""
     memory_counted: float | None
-    """the one of them that counts there"""
+    """the one with the context full that counts there"""
     ceiling: float | None
     """tokens a second that memory allows while `check` times decoding; `None` if the bandwidth is not known"""
     ceiling_full: float | None
@@ -60,11 +62,11 @@ class Suit:
 def suit_of(file: PlannedFile, target: Target) -> Suit:
     """A file held against a target: budgets by what `check` will measure, the device's facts by the context full."""
     if file.format not in target.device.runtimes:
-        return Suit(None, None, None, None, (f"no {file.format} runtime",))
-    memory = _memory(file, target, full_context=True)
+        return Suit(None, None, None, None, None, (f"no {file.format} runtime",))
+    memory, while_checked = (_memory(file, target, use(file.context)) for use in (full, checked))
     ceilings = [_ceiling(file, target, filled) for filled in (min(WHILE_CHECKED, file.context), file.context)]
     figures = {"size": float(file.sizes.all), "model_size": float(file.sizes.model)}
-    figures |= _memory(file, target, full_context=False)
+    figures |= while_checked
     if ceilings[0] is not None:
         figures |= {"decode": ceilings[0], "sustained": ceilings[0]}
     budgets = target.budgets_for(
@@ -81,7 +83,9 @@ def suit_of(file: PlannedFile, target: Target) -> Suit:
         if metric in limits and not limits[metric].holds(value)
     ]
     counted = memory[target.device.memory_metric]
-    return Suit(memory, counted, ceilings[0], ceilings[1], (*broken, *_beyond_facts(file, target, memory)))
+    return Suit(
+        memory, while_checked, counted, ceilings[0], ceilings[1], (*broken, *_beyond_facts(file, target, memory))
+    )
 
 
 def best(fitting: Iterable[tuple[PlannedFile, Suit]]) -> PlannedFile | None:
@@ -94,8 +98,7 @@ def best(fitting: Iterable[tuple[PlannedFile, Suit]]) -> PlannedFile | None:
     return min(fitting, key=order, default=(None, None))[0]
 
 
-def _memory(file: PlannedFile, target: Target, *, full_context: bool) -> dict[str, float]:
-    use = full(file.context) if full_context else checked(file.context)
+def _memory(file: PlannedFile, target: Target, use: Use) -> dict[str, float]:
     return memory_on(target, file.format, file.stored, file.architecture, use).metrics()
 
 
