@@ -1,4 +1,4 @@
-"""The options and arguments that verbs share, each with its help; what a verb's own are stands in `cli`."""
+"""The options and arguments that verbs share, each with its help; what a verb's own are stands with it."""
 
 import os
 from pathlib import Path

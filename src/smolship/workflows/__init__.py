@@ -1,1 +1,1 @@
-"""The sequences behind the verbs, one file each; only `smolship.cli` imports them."""
+"""The sequences behind the verbs, one file each; only the command line imports them."""

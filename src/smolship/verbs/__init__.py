@@ -1,0 +1,1 @@
+"""The verbs: parse, call a workflow, print; what each option is stands in `smolship.options`."""

@@ -1,0 +1,55 @@
+"""The verbs that show what there is: an artefact, targets, recipes, this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smolship import options
+from smolship.terminal import output
+from smolship.verbs.endings import BROKEN
+
+
+def inspect(
+    artefact: Annotated[Path, typer.Argument(help="A folder that `build` wrote.")],
+    *,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Every tensor's grid, bits and error.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what an artefact is and how it was made, and verify the hash of every file."""
+    from smolship import views
+    from smolship.workflows.inspect import inspect as run
+
+    views.inspected(run(artefact), every_tensor=tensors).show(output(), as_json=as_json)
+
+
+def targets(
+    name: Annotated[str | None, typer.Argument(help="One profile, or your own .toml file: show its budgets.")] = None,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """List the device profiles, or show one with its budgets and where every number comes from."""
+    from smolship import views
+    from smolship.targets import load_target, target_names
+
+    view = views.target(load_target(name)) if name else views.targets([load_target(one) for one in target_names()])
+    view.show(output(), as_json=as_json)
+
+
+def recipes(*, as_json: options.Json = False) -> None:
+    """List the recipes."""
+    from smolship import views
+    from smolship.quantize import RECIPES
+
+    views.recipes(list(RECIPES.values())).show(output(), as_json=as_json)
+
+
+def doctor(*, as_json: options.Json = False) -> None:
+    """Show which runtimes, versions and processor features are here."""
+    from smolship import views
+    from smolship.workflows.doctor import doctor as look
+
+    findings = look()
+    views.doctor(findings).show(output(), as_json=as_json)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(BROKEN)
