@@ -248,3 +248,14 @@ def test_what_a_device_calls_itself_is_text_and_no_markup() -> None:
 def test_a_report_of_a_device_reads_back(tmp_path: Path) -> None:
     made = report_of([on_device(), on_device("onnx")], [load_target("raspberry-pi-5")])
     assert Report.model_validate_json(write_report(made, tmp_path)[0].read_bytes()) == made
+
+
+def test_what_a_file_is_called_is_text_and_no_markup_in_charts_neither() -> None:
+    evil = "<b>\"'&amp;|</b><script>alert(1)</script>"
+    plain = measured()
+    named = plain.model_copy(update={"subject": plain.subject.model_copy(update={"recipe": evil})})
+    made = report_of([named], [load_target("host")])
+    page = page_of(made)
+    assert {"b", "script"}.isdisjoint(page.tags)
+    assert evil in page.text
+    assert "<b>\"'&amp;\\|</b>" in render(made, "md")
