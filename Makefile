@@ -43,7 +43,7 @@ bench: install ## this project's files beside other tools' files
 	.venv/bin/python benchmarks/onnx_decode.py
 
 bench-foreign: install ## make files with other tools, in environments of their own, and check each (an hour)
-	.venv/bin/python benchmarks/foreign_files.py --json build/foreign/figures.json
+	.venv/bin/python benchmarks/foreign_files.py --json benchmarks/foreign_files.json
 
 bench-plan: install ## sizes and memory that plan predicts for 360M and 1.7B beside files built of noise (an hour)
 	.venv/bin/python benchmarks/plan_sizes.py --memory --json benchmarks/plan_sizes.json
