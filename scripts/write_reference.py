@@ -122,7 +122,7 @@ PAGES = {"command-line.md": command_line, "recipes.md": recipes, "formats.md": f
 
 
 SCHEMAS: dict[str, type[BaseModel]] = {
-    "src/smolship/manifest.schema.json": Manifest,
+    "src/smolship/artefact/manifest.schema.json": Manifest,
     "runtime_checks/report/report.schema.json": Report,
     "runtime_checks/comparison/comparison.schema.json": Comparison,
 }

@@ -8,7 +8,16 @@ import jsonschema
 import pytest
 
 from smolship import artefact as module
-from smolship.artefact import CARD_LINE, Artefact, Manifest, list_files, refuse_foreign, staged, write_atomically
+from smolship.artefact import (
+    CARD_LINE,
+    Artefact,
+    Manifest,
+    list_files,
+    refuse_foreign,
+    staged,
+    write_atomically,
+    writing,
+)
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.workflows.build import Order, build
@@ -110,7 +119,7 @@ def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(copy: Path) -> N
 def test_what_was_there_comes_back_if_the_new_one_cannot_be_moved_in(copy: Path) -> None:
     before = Artefact.open(copy).manifest
     with pytest.raises(FileNotFoundError):
-        module._replace(copy.parent / "vanished", copy)
+        writing._replace(copy.parent / "vanished", copy)
     Artefact.open(copy).verify()
     assert Artefact.open(copy).manifest == before
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]

@@ -1,0 +1,35 @@
+"""Artefacts: folders that can be shipped, what their manifests say, and how they are written."""
+
+from smolship.artefact.artefact import Artefact, Foreign
+from smolship.artefact.files import CARD_FILE, CARD_LINE, MEASUREMENTS_FILE, is_card, list_files, sha256_of
+from smolship.artefact.manifest import (
+    MANIFEST_FILE,
+    DivergenceRecord,
+    FileRecord,
+    Manifest,
+    SourceRecord,
+    StageRecord,
+    TensorRecord,
+)
+from smolship.artefact.writing import refuse_foreign, staged, write_atomically
+
+__all__ = [
+    "CARD_FILE",
+    "CARD_LINE",
+    "MANIFEST_FILE",
+    "MEASUREMENTS_FILE",
+    "Artefact",
+    "DivergenceRecord",
+    "FileRecord",
+    "Foreign",
+    "Manifest",
+    "SourceRecord",
+    "StageRecord",
+    "TensorRecord",
+    "is_card",
+    "list_files",
+    "refuse_foreign",
+    "sha256_of",
+    "staged",
+    "write_atomically",
+]

@@ -1,0 +1,97 @@
+"""`Manifest`: the contents of `manifest.json`, which says what an artefact is and how it was made."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+MANIFEST_FILE = "manifest.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceRecord(_Record):
+    """The checkpoint an artefact was made from."""
+
+    name: str
+    kind: str
+    location: str
+    revision: str | None
+    sha256: str
+    stored_as: str
+    already_quantised: bool
+    """if true, figures of low-bit files made from it flatter: its weights already lie on a low-bit grid"""
+    instruct: bool
+
+
+class FileRecord(_Record):
+    """One file of an artefact."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class TensorRecord(_Record):
+    """One line of the coverage table."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    grid: str
+    bits_per_weight: float
+    relative_error: float | None
+    """of the weights; `None` in a file made elsewhere, whose weights nobody compared"""
+    output_error: float | None = None
+    """calibrated: of the matrix's output on the calibration text, tokens weighted by their curvature"""
+
+
+class DivergenceRecord(_Record):
+    """The weights at one stage against the checkpoint, both in float32, on a text that calibration did not see."""
+
+    text: str
+    tokens: int
+    kl: float
+    top1: float
+    perplexity: float
+    reference_perplexity: float
+
+
+class StageRecord(_Record):
+    """One step from the checkpoint to the codes, and how far the model was from it then."""
+
+    name: str
+    divergences: tuple[DivergenceRecord, ...]
+
+
+class Manifest(_Record):
+    """The contents of `manifest.json`; its JSON Schema is `manifest.schema.json` in this package."""
+
+    manifest_version: Literal[1] = 1
+    source: SourceRecord
+    format: str
+    recipe: str
+    rounding: str
+    calibration: str | None = None
+    """the text that calibrated rounding looked at"""
+    stages: tuple[StageRecord, ...] = ()
+    context: int
+    """tokens of prompt and answer together that the files are made for"""
+    model_file: str
+    bits_per_weight: float
+    predicted_divergence: float | None = None
+    """of a file whose grids were chosen to fit: mean KL divergence in nats, foreseen on calibration text"""
+    versions: dict[str, str]
+    """of smolship and of the libraries that took part in writing the files"""
+    files: tuple[FileRecord, ...]
+    coverage: tuple[TensorRecord, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk of everything that ships, the manifest apart."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the model's own files: the model file and what external data lies beside it."""
+        return sum(file.bytes for file in self.files if file.path.startswith(self.model_file))
