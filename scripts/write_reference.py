@@ -96,9 +96,7 @@ def targets() -> str:
 
 def _target(target: Target) -> str:
     device = target.device
-    names = ("memory", "memory_for_app", "address_space", "bandwidth", "storage_limit")
-    known = {name: fact for name in names if (fact := getattr(device, name)) is not None}
-    facts = [(_fact_title(target, name), fact.value, fact.source) for name, fact in known.items()]
+    facts = [(title, fact.value, fact.source) for title, fact in device.facts.items()]
     budgets = [(b.metric, str(b), b.scope, b.source) for b in target.budget]
     what = "; ".join(filter(None, (device.architecture, device.cpu, f"runs {', '.join(device.runtimes)}")))
     return "\n".join(
@@ -110,12 +108,6 @@ def _target(target: Target) -> str:
             markdown_table(("budget", "limit", "for", "source"), budgets),
         ]
     )
-
-
-def _fact_title(target: Target, name: str) -> str:
-    """A fact's name in words; an app's memory with the metric that counts there."""
-    title = name.replace("_", " ")
-    return f"{title} ({target.device.memory_metric})" if name == "memory_for_app" else title
 
 
 PAGES = {"command-line.md": command_line, "recipes.md": recipes, "formats.md": formats, "targets.md": targets}

@@ -79,6 +79,18 @@ class Device(BaseModel):
         """The metric that `memory_for_app` is a limit of."""
         return {"resident": "peak_memory", "anonymous": "anonymous_memory"}[self.memory_counts]
 
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """What is known of it, by a title in words."""
+        known = {
+            "memory": self.memory,
+            f"memory for app ({self.memory_metric})": self.memory_for_app,
+            "address space": self.address_space,
+            "bandwidth": self.bandwidth,
+            "storage limit": self.storage_limit,
+        }
+        return {title: fact for title, fact in known.items() if fact is not None}
+
 
 class Target(BaseModel):
     """A device profile and the budgets that a release must keep there."""

@@ -21,10 +21,19 @@ def targets(profiles: Sequence["Target"]) -> View:
 
 
 def target(profile: "Target") -> View:
-    """One profile with its budgets."""
+    """One profile: what the device is, and its budgets."""
+    device = profile.device
+    facts = [
+        ("architecture", device.architecture, device.cpu),
+        ("runs", ", ".join(device.runtimes), ""),
+        *((title, fact.value, fact.source) for title, fact in device.facts.items()),
+    ]
     rows = [(one.of.title, str(one), one.scope, one.source) for one in profile.budget]
-    made = table(profile.title, ("budget", "limit", "for", "source"), rows)
-    return View((made,), profile.model_dump(mode="json"))
+    made = (
+        table(profile.title, ("device", "", "source"), facts),
+        table("Budgets", ("budget", "limit", "for", "source"), rows),
+    )
+    return View(made, profile.model_dump(mode="json"))
 
 
 def recipes(table_of: Sequence["Recipe"]) -> View:
