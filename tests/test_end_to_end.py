@@ -15,6 +15,7 @@ from kept_kits import kept_kits
 
 from smolship.artefact import Artefact
 from smolship.runtime_checks.measurements import Measurements
+from smolship.runtime_checks.report.write import FILES
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.runtime_checks.verdicts import values
 from smolship.targets import METRICS
@@ -82,7 +83,7 @@ def test_all_is_well_and_nothing_but_the_report_is_printed(run: Run) -> None:
 
 def test_there_are_six_whole_artefacts_and_no_leftovers(run: Run) -> None:
     names = {f"SmolLM2-135M-Instruct-{recipe}-{fmt}" for recipe in RECIPES for fmt in FORMATS}
-    assert {path.name for path in run.out.iterdir()} == names | {"report.json", "report.html", "report.md"}
+    assert {path.name for path in run.out.iterdir()} == names | set(FILES)
     for name in names:
         Artefact.open(run.out / name).verify()
 
