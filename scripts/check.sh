@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
 
 scripts/lint.sh
-"$BIN/python" -m pytest -m "not real and not device"
-"$BIN/python" -m pytest -m "(real or device) and not machine"
+"$BIN/python" -m pytest -m "not real and not device and not slow"
+"$BIN/python" -m pytest -m "(real or device or slow) and not machine"

@@ -14,6 +14,8 @@ from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
 from smolship.workflows.build import Order, build
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[[str], ModuleType]
 
 

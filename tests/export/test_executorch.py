@@ -20,6 +20,8 @@ from smolship.quantize import Blocks, QuantizedModel, quantize
 from smolship.quiet import quiet
 from smolship.runtime_checks.probe.backend_executorch import Backend
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = PROMPT_CHUNK + 32
 TOKENS = [int(t) for t in np.random.default_rng(5).integers(0, 320, CONTEXT)]
 ZERO_ROW = TOKENS[7]

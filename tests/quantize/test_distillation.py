@@ -22,6 +22,8 @@ from smolship.quantize.solution import Solution
 from smolship.quantize.solving import solve
 from smolship.reference import Reference
 
+pytestmark = pytest.mark.slow
+
 FEW = Calibrating(at_most=8)
 TUNING = Tuning(steps=12, tokens=256, warm_up=2, keep_every=5)
 

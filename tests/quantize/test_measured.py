@@ -14,6 +14,8 @@ from smolship.quantize.fit.sensitivity import Sensitivities
 from smolship.quantize.fit.trials import Trials
 from smolship.reference import Reference
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:

@@ -15,6 +15,8 @@ from smolship.quantize.grids import GRIDS, encode_with, fit, grid_named
 from smolship.quantize.rounding import NearestRounding
 from smolship.text_file import read_text_file
 
+pytestmark = pytest.mark.slow
+
 FEW = Calibrating(at_most=8)
 
 

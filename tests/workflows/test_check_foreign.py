@@ -18,6 +18,8 @@ from smolship.runtime_checks.verdicts import judge
 from smolship.targets import load_target
 from smolship.workflows.check import bind, check, open_source, prepare
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shelf(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

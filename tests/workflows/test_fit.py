@@ -17,6 +17,8 @@ from smolship.workflows import fit as module
 from smolship.workflows.blueprint import Fitting, Order
 from smolship.workflows.fit import fit, goal_by
 
+pytestmark = pytest.mark.slow
+
 ORDER = Order((), ("gguf",), 256, calibration_sequences=8)
 HOST = load_target("host")
 

@@ -12,6 +12,8 @@ from smolship.runtime_checks.comparison import Rerun, measure_in_turns
 from smolship.runtime_checks.comparison.comparable import IN_TURNS
 from smolship.runtime_checks.verdicts import values
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 3
 
 
