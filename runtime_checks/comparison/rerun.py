@@ -10,7 +10,7 @@ from smolship.artefact import Artefact
 from smolship.progress import Advance
 from smolship.runtime_checks.check_artefact import Settings, subject_of
 from smolship.runtime_checks.comparison.comparison import Conditions
-from smolship.runtime_checks.job import Step, job_of, speed_steps
+from smolship.runtime_checks.job import job_of, speed_steps
 from smolship.runtime_checks.measurements import Failure, Measurements
 from smolship.runtime_checks.performance import Performance
 from smolship.runtime_checks.run_probe import JOB_FILE, run_probe, stage
@@ -61,7 +61,7 @@ def measure_in_turns(old: Artefact, new: Artefact, rounds: int, settings: Settin
     with tempfile.TemporaryDirectory(prefix="smolship-compare-") as folder:
         places = [Local(Path(folder, name)) for name in ("old", "new")]
         for place, artefact in zip(places, (old, new), strict=True):
-            _stage(place, artefact, steps, settings)
+            stage(place, artefact, job_of(steps, artefact.manifest, threads=settings.threads))
         for number in range(rounds):
             for side in (0, 1) if number % 2 == 0 else (1, 0):
                 measured = _turn(places[side], (old, new)[side], settings)
@@ -71,12 +71,6 @@ def measure_in_turns(old: Artefact, new: Artefact, rounds: int, settings: Settin
                 found[side].append(measured)
                 advance(1)
     return Rerun(tuple(found[0]), tuple(found[1]))
-
-
-def _stage(place: Local, artefact: Artefact, steps: list[Step], settings: Settings) -> None:
-    manifest = artefact.manifest
-    job = job_of(steps, manifest, threads=settings.threads)
-    stage(place, artefact, job)
 
 
 def _turn(place: Local, artefact: Artefact, settings: Settings) -> Measurements:

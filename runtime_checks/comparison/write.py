@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from smolship.artefact import write_atomically
+from smolship.artefact import write_all
 from smolship.errors import InputError
 from smolship.runtime_checks.comparison.comparison import Comparison
 from smolship.runtime_checks.comparison.words import COLUMNS, lines, notes, summary, tally, titles
@@ -24,11 +24,7 @@ def require_place(folder: Path) -> None:
 def write_comparison(comparison: Comparison, folder: Path, *, every: bool = False) -> list[Path]:
     """Write `FILES` into `folder`, which is made if it is not there; their paths."""
     contents = (comparison.model_dump_json(indent=2) + "\n", markdown(comparison, every=every))
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / name for name in FILES]
-    for path, content in zip(paths, contents, strict=True):
-        write_atomically(path, content.encode())
-    return paths
+    return write_all(folder, {name: content.encode() for name, content in zip(FILES, contents, strict=True)})
 
 
 def markdown(comparison: Comparison, *, every: bool = False) -> str:

@@ -19,15 +19,6 @@ def read_records(paths: Sequence[Path]) -> list[Measurements]:
     return [record for path in paths for record in _records(path)]
 
 
-def read_report(path: Path) -> Report:
-    """A `report.json`, or the one in a folder; `InputError` if it is none or of another version."""
-    file = path / "report.json" if path.is_dir() else path
-    found = _json(file)
-    if not isinstance(found, dict) or "report_version" not in found:
-        raise InputError(f"{file} is no report: give the report.json of a check")
-    return _report(found, file)
-
-
 def _records(path: Path) -> list[Measurements]:
     if path.is_dir():
         if (path / MEASUREMENTS_FILE).is_file():
@@ -37,7 +28,7 @@ def _records(path: Path) -> list[Measurements]:
         raise InputError(f"{path} holds no measurements: {WANTED}")
     found = _json(path)
     if isinstance(found, dict) and "report_version" in found:
-        return [record for one in _report(found, path).checked for record in one.records]
+        return [record for one in _report(path).checked for record in one.records]
     if isinstance(found, dict) and "measurements_version" in found:
         return [Measurements.read_file(path)]
     raise InputError(f"{path} holds no measurements: {WANTED}")
@@ -52,9 +43,9 @@ def _json(path: Path) -> object:
         raise InputError(f"{path} is not JSON ({error}): {WANTED}") from error
 
 
-def _report(found: object, path: Path) -> Report:
+def _report(path: Path) -> Report:
     try:
-        return Report.model_validate_json(json.dumps(found))
+        return Report.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

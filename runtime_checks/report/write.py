@@ -1,9 +1,10 @@
 """Writing a report: JSON, HTML, Markdown and JUnit XML, each file replaced in one step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from smolship.artefact import write_atomically
-from smolship.runtime_checks.report.junit import junit, suites_of
+from smolship.artefact import write_all
+from smolship.runtime_checks.report.junit import Suite, junit, suites_of
 from smolship.runtime_checks.report.page import render
 from smolship.runtime_checks.report.report import Report
 
@@ -18,8 +19,9 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         render(report, "md").encode(),
         junit(suites_of(report)),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / name for name in FILES]
-    for path, content in zip(paths, contents, strict=True):
-        write_atomically(path, content)
-    return paths
+    return write_all(folder, dict(zip(FILES, contents, strict=True)))
+
+
+def write_junit(suites: Sequence[Suite], path: Path) -> None:
+    """Write JUnit XML of the suites; the file's folder is made if it is not there."""
+    write_all(path.parent, {path.name: junit(suites)})

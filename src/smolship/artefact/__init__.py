@@ -11,7 +11,7 @@ from smolship.artefact.manifest import (
     StageRecord,
     TensorRecord,
 )
-from smolship.artefact.writing import refuse_foreign, staged, write_atomically
+from smolship.artefact.writing import refuse_foreign, staged, write_all, write_atomically
 
 __all__ = [
     "CARD_FILE",
@@ -31,5 +31,6 @@ __all__ = [
     "refuse_foreign",
     "sha256_of",
     "staged",
+    "write_all",
     "write_atomically",
 ]

@@ -92,6 +92,11 @@ class Manifest(_Record):
         return sum(file.bytes for file in self.files)
 
     @property
+    def model_files(self) -> tuple[FileRecord, ...]:
+        """The model's own files: the model file and what external data lies beside it."""
+        return tuple(file for file in self.files if file.path.startswith(self.model_file))
+
+    @property
     def model_bytes(self) -> int:
-        """Size of the model's own files: the model file and what external data lies beside it."""
-        return sum(file.bytes for file in self.files if file.path.startswith(self.model_file))
+        """Size of the model's own files."""
+        return sum(file.bytes for file in self.model_files)

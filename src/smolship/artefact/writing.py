@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +62,14 @@ def staged(place: Path) -> Iterator[Path]:
         raise _explained(error, place) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_all(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files into `folder`, which is made if it is not there, each in one step; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in contents.items():
+        write_atomically(folder / name, data)
+    return [folder / name for name in contents]
 
 
 def write_atomically(path: Path, data: bytes) -> None:

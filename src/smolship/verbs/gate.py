@@ -97,13 +97,10 @@ def report(
 
 
 def _write(made: "Report", folder: Path | None, junit: Path | None) -> None:
-    from smolship.artefact import write_atomically
-    from smolship.runtime_checks.report.junit import junit as xml_of
     from smolship.runtime_checks.report.junit import suites_of
-    from smolship.runtime_checks.report.write import write_report
+    from smolship.runtime_checks.report.write import write_junit, write_report
 
     if folder is not None:
         write_report(made, folder)
     if junit is not None:
-        junit.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(junit, xml_of(suites_of(made)))
+        write_junit(suites_of(made), junit)

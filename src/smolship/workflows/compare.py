@@ -101,5 +101,4 @@ def _reruns(old: Iterable[Artefact], new: Iterable[Artefact], turns: Turns, prog
 def _model(artefact: Artefact) -> tuple[int, set[tuple[str, str]]]:
     """What the runtime loads: the context, and the model file with what lies beside it."""
     manifest = artefact.manifest
-    files = {(file.path, file.sha256) for file in manifest.files if file.path.startswith(manifest.model_file)}
-    return manifest.context, files
+    return manifest.context, {(file.path, file.sha256) for file in manifest.model_files}

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from smolship.artefact import Artefact, write_atomically
-from smolship.runtime_checks.report.junit import Suite, junit
-from smolship.runtime_checks.report.write import write_report
+from smolship.artefact import Artefact
+from smolship.runtime_checks.report.junit import Suite
+from smolship.runtime_checks.report.write import write_junit, write_report
 from smolship.workflows.smoke import Smoked
 
 
@@ -20,8 +20,7 @@ def write_reports(
             written.append(write_report(result.report, place)[1])
     if junit_file is not None:
         expected = [artefact.folder.name for artefact in artefacts]
-        junit_file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(junit_file, junit([_suite(result, expected) for result in results]))
+        write_junit([_suite(result, expected) for result in results], junit_file)
         written.append(junit_file)
     return written
 
