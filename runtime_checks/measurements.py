@@ -5,10 +5,11 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from smolship.artefact import MEASUREMENTS_FILE, TensorRecord, write_atomically
 from smolship.errors import InputError
+from smolship.record import Record
 from smolship.targets import Facts, State
 
 HERE = "this host"
@@ -23,11 +24,7 @@ Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Load = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Subject(_Record):
+class Subject(Record):
     """What was measured, as its manifest describes it."""
 
     name: str
@@ -65,7 +62,7 @@ class Subject(_Record):
         return f"{self.name}-{self.recipe}-{self.format}"
 
 
-class Host(_Record):
+class Host(Record):
     """The machine that the probe ran on."""
 
     cpu: str
@@ -85,7 +82,7 @@ class Host(_Record):
     load_average_after: tuple[Load, Load, Load] | None = None
 
 
-class Resident(_Record):
+class Resident(Record):
     """Resident memory at one moment, in bytes."""
 
     peak: Count
@@ -95,7 +92,7 @@ class Resident(_Record):
     shared: Count = 0
 
 
-class PeakMemory(_Record):
+class PeakMemory(Record):
     """The most memory the probe held until its speeds were measured, in bytes, before any logits were collected."""
 
     peak: Count
@@ -112,7 +109,7 @@ class PeakMemory(_Record):
     samples: Count
 
 
-class Speed(_Record):
+class Speed(Record):
     """Repeats of one timed piece of work."""
 
     tokens: Count
@@ -136,7 +133,7 @@ class Speed(_Record):
         return self.tokens / max(self.seconds), self.tokens / min(self.seconds)
 
 
-class Sustained(_Record):
+class Sustained(Record):
     """Decoding without a pause, as long as it was asked for."""
 
     tokens: Count
@@ -151,7 +148,7 @@ class Sustained(_Record):
         return self.tokens / self.seconds
 
 
-class TopK(_Record):
+class TopK(Record):
     """Two runs compared by the k tokens that the reference finds most likely, all others as one."""
 
     positions: int
@@ -165,7 +162,7 @@ class TopK(_Record):
     """the same, with positions at which the first run finds both tokens nearly as likely (`Runtime.near_tie`)"""
 
 
-class OnDevice(_Record):
+class OnDevice(Record):
     """The device that was measured, and how it was doing."""
 
     name: str
@@ -181,7 +178,7 @@ class OnDevice(_Record):
     """why its speeds are not to be trusted"""
 
 
-class Fidelity(_Record):
+class Fidelity(Record):
     """How far the file's next-token distributions are from the reference's."""
 
     positions: int
@@ -201,7 +198,7 @@ class Fidelity(_Record):
         return self.perplexity / self.reference_perplexity
 
 
-class TaskScore(_Record):
+class TaskScore(Record):
     """Multiple-choice questions of one file, answered by the artefact and by the reference."""
 
     name: str
@@ -221,7 +218,7 @@ class TaskScore(_Record):
         return self.accuracy - self.reference_accuracy
 
 
-class Agreement(_Record):
+class Agreement(Record):
     """How many texts the runtime's tokenizer gives the reference tokenizer's ids, and from them the text again."""
 
     compared: int
@@ -230,7 +227,7 @@ class Agreement(_Record):
     """the first text that differs; if it is only decoding that does, with what it makes of the text"""
 
 
-class Answer(_Record):
+class Answer(Record):
     """What the runtime said to a prompt with an expected answer."""
 
     name: str
@@ -243,7 +240,7 @@ class Answer(_Record):
     should_stop: bool
 
 
-class TextUsed(_Record):
+class TextUsed(Record):
     """The text behind the fidelity figures."""
 
     name: str
@@ -253,7 +250,7 @@ class TextUsed(_Record):
     """tokens of a window"""
 
 
-class Failure(_Record):
+class Failure(Record):
     """How the probe ended, if not well: a result like any other."""
 
     stage: str
@@ -264,7 +261,7 @@ class Failure(_Record):
     """the last lines of its standard error"""
 
 
-class Measurements(_Record):
+class Measurements(Record):
     """The contents of `measurements.json`; what could not be measured is `None`."""
 
     measurements_version: Literal[2] = 2

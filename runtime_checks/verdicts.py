@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from smolship.record import Record
 from smolship.runtime_checks.measurements import REFUSED, Agreement, Measurements
 from smolship.runtime_checks.runtimes import runtime_for
 from smolship.targets import METRICS, Budget, Target
@@ -22,10 +21,8 @@ NOISE = 2.0
 """how many times its own noise a file may be from this host's run: both runs have that noise"""
 
 
-class Verdict(BaseModel):
+class Verdict(Record):
     """One budget and how it was kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str
     title: str

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from smolship.artefact import CARD_FILE, CARD_LINE, Manifest, is_card, write_atomically
 from smolship.checkpoint import Checkpoint
@@ -15,6 +15,7 @@ from smolship.runtime_checks.prompts import example_messages, example_text
 from smolship.runtime_checks.report.coverage import shares
 from smolship.runtime_checks.report.figures import Lines, figure, setting
 from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.templates import templates_of
 from smolship.runtime_checks.verdicts import values
 from smolship.targets import METRICS
 
@@ -109,14 +110,7 @@ def own_readme(folder: Path) -> bool:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("smolship.runtime_checks.card"),
-        autoescape=False,  # noqa: S701 - Markdown is no HTML; what others wrote goes through the filters
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates_of("smolship.runtime_checks.card", keep_trailing_newline=True)
     environment.filters |= {"literal": literal, "plain": plain, "slug": slug}
     return environment
 

@@ -3,20 +3,17 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from smolship import __version__
+from smolship.record import Record
 from smolship.runtime_checks.measurements import HERE, Subject
 
 Outcome = Literal["pass", "fail", "undecided", "not judged"]
 PairOutcome = Literal["pass", "fail", "undecided", "failed to run"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Side(_Record):
+class Side(Record):
     """One of the two releases."""
 
     name: str
@@ -25,7 +22,7 @@ class Side(_Record):
     """how many artefacts were measured, each in so many places"""
 
 
-class Rounds(_Record):
+class Rounds(Record):
     """One metric of both files, measured in turns."""
 
     old: tuple[float, ...]
@@ -41,7 +38,7 @@ class Rounds(_Record):
     """how often an interval made so holds the median"""
 
 
-class Compared(_Record):
+class Compared(Record):
     """One metric of one artefact in both releases."""
 
     metric: str
@@ -61,7 +58,7 @@ class Compared(_Record):
     rounds: Rounds | None = None
 
 
-class Conditions(_Record):
+class Conditions(Record):
     """How a pair was measured in turns."""
 
     rounds: int
@@ -72,7 +69,7 @@ class Conditions(_Record):
     """the machine's load average of one minute when each run of the probe began; the runs themselves raise it"""
 
 
-class Pair(_Record):
+class Pair(Record):
     """One artefact in both releases, in one place."""
 
     old: Subject
@@ -95,7 +92,7 @@ class Pair(_Record):
         return name_of(self.new, self.place)
 
 
-class Comparison(_Record):
+class Comparison(Record):
     """What got worse, by how much, and what of it is allowed; its JSON Schema is `comparison.schema.json`."""
 
     comparison_version: Literal[1] = 1

@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from smolship.artefact import write_all
 from smolship.errors import InputError
 from smolship.runtime_checks.comparison.comparison import Comparison
 from smolship.runtime_checks.comparison.words import COLUMNS, lines, notes, summary, tally, titles
+from smolship.runtime_checks.templates import templates_of
 
 FILES = ("comparison.json", "comparison.md")
 
@@ -29,13 +28,7 @@ def write_comparison(comparison: Comparison, folder: Path, *, every: bool = Fals
 
 def markdown(comparison: Comparison, *, every: bool = False) -> str:
     """What changed, as Markdown; with `every`, all figures."""
-    environment = Environment(
-        loader=PackageLoader("smolship.runtime_checks.comparison"),
-        autoescape=False,  # noqa: S701 - Markdown is no HTML; its readers sanitise
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("smolship.runtime_checks.comparison")
     named = zip(titles(comparison), comparison.pairs, strict=True)
     return environment.get_template("comparison.md.j2").render(
         comparison=comparison,

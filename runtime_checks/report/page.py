@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from smolship.runtime_checks.measurements import HERE, Measurements
 from smolship.runtime_checks.report.charts import Bar, Chart, Point, budget_chart, layer_chart, size_chart
 from smolship.runtime_checks.report.coverage import GridShare, layer_errors, shares
@@ -22,6 +20,7 @@ from smolship.runtime_checks.report.figures import (
 )
 from smolship.runtime_checks.report.report import PASSING, Checked, Judge, Judged, Report
 from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.templates import templates_of
 from smolship.runtime_checks.verdicts import values
 from smolship.targets import METRICS
 
@@ -73,13 +72,7 @@ class Detail:
 
 def render(report: Report, kind: Literal["html", "md"]) -> str:
     """The report as one HTML page that needs nothing else, or as Markdown for a pull request or a CI summary."""
-    environment = Environment(
-        loader=PackageLoader("smolship.runtime_checks.report"),
-        autoescape=kind == "html",  # noqa: S701 - Markdown is no HTML; its readers sanitise
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("smolship.runtime_checks.report", html=kind == "html")
     view = _view(report)
     if kind == "html":
         view["charts"], view["layers"] = _charts(report), _layer_charts(report)

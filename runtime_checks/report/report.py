@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from smolship import __version__
 from smolship.errors import InputError
+from smolship.record import Record
 from smolship.runtime_checks.measurements import REFUSED, Measurements, Subject
 from smolship.runtime_checks.verdicts import Verdict, judge
 from smolship.targets import Target
@@ -16,11 +17,7 @@ Outcome = Literal["pass", "fail", "not measured", "failed to run", "refused", "n
 PASSING: frozenset[Outcome] = frozenset({"pass", "no runtime"})
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Judged(_Record):
+class Judged(Record):
     """One artefact held against one target."""
 
     target: str
@@ -33,7 +30,7 @@ class Judged(_Record):
     verdicts: tuple[Verdict, ...]
 
 
-class Checked(_Record):
+class Checked(Record):
     """One artefact: what was measured of it, here and on devices, and what each target says to that."""
 
     subject: Subject
@@ -52,7 +49,7 @@ class Checked(_Record):
         return tuple(one for one in self.records if one.device is not None)
 
 
-class Judge(_Record):
+class Judge(Record):
     """A target of the report."""
 
     name: str
@@ -60,14 +57,14 @@ class Judge(_Record):
     measured_here: bool
 
 
-class Stage(_Record):
+class Stage(Record):
     """One stage of the work and its wall time."""
 
     name: str
     seconds: float
 
 
-class Report(_Record):
+class Report(Record):
     """Artefacts, targets, and a verdict for each budget; its JSON Schema is `report.schema.json` in this package."""
 
     report_version: Literal[2] = 2

@@ -2,16 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from smolship.record import Record
 
 MANIFEST_FILE = "manifest.json"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceRecord(_Record):
+class SourceRecord(Record):
     """The checkpoint an artefact was made from."""
 
     name: str
@@ -25,7 +21,7 @@ class SourceRecord(_Record):
     instruct: bool
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """One file of an artefact."""
 
     path: str
@@ -33,7 +29,7 @@ class FileRecord(_Record):
     sha256: str
 
 
-class TensorRecord(_Record):
+class TensorRecord(Record):
     """One line of the coverage table."""
 
     tensor: str
@@ -46,7 +42,7 @@ class TensorRecord(_Record):
     """calibrated: of the matrix's output on the calibration text, tokens weighted by their curvature"""
 
 
-class DivergenceRecord(_Record):
+class DivergenceRecord(Record):
     """The weights at one stage against the checkpoint, both in float32, on a text that calibration did not see."""
 
     text: str
@@ -57,14 +53,14 @@ class DivergenceRecord(_Record):
     reference_perplexity: float
 
 
-class StageRecord(_Record):
+class StageRecord(Record):
     """One step from the checkpoint to the codes, and how far the model was from it then."""
 
     name: str
     divergences: tuple[DivergenceRecord, ...]
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """The contents of `manifest.json`; its JSON Schema is `manifest.schema.json` in this package."""
 
     manifest_version: Literal[1] = 1
