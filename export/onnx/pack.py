@@ -5,6 +5,7 @@ from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.checkpoint import Outline
+from smolship.export.onnx.genai_config import genai_config
 from smolship.progress import Progress, Silent
 from smolship.quantize.model import QuantizedModel
 
@@ -12,10 +13,10 @@ MODEL_FILE = "model.onnx"
 
 
 def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
-    """Write model.onnx, config.json, generation_config.json and the tokenizer into the empty `folder`.
+    """Write model.onnx, the configurations of its clients and the tokenizer into the empty `folder`.
 
-    `context` is the longest sequence, in tokens, that config.json declares; the graph itself takes any length up to
-    the model's own. The same model gives the same bytes. `InputError` names a tensor that ONNX cannot hold.
+    `context` is the longest sequence, in tokens, that the configurations declare; the graph itself takes any length up
+    to the model's own. The same model gives the same bytes. `InputError` names a tensor that ONNX cannot hold.
     """
     from smolship.export.onnx.graph import quantized_graph
     from smolship.export.onnx.write import write_model
@@ -34,6 +35,7 @@ def companions(model: Outline, context: int) -> dict[str, bytes]:
     configs = {
         "config.json": config(model.architecture, context),
         "generation_config.json": generation_config(model.architecture),
+        "genai_config.json": genai_config(model.architecture, MODEL_FILE, context),
     }
     return {name: _json_bytes(content) for name, content in configs.items()} | model.tokenizer.files()
 

@@ -34,7 +34,7 @@ def unpack(folder: Path) -> dict[str, Blocks]:
     """
     import onnx_ir as ir  # here: what a file takes is foreseen without it
 
-    from smolship.export.onnx.weights import CODES, GRID_KEY
+    from smolship.export.onnx.weights import CODES, GRID_KEY, ROWS_KEY, parted
 
     model = ir.load(folder / MODEL_FILE)
     found: dict[str, Blocks] = {}
@@ -46,8 +46,8 @@ def unpack(folder: Path) -> dict[str, Blocks]:
         packed = None if codes is None else codes.const_value
         if codes is None or packed is None or not str(codes.name).endswith(CODES):
             raise InputError(f"{MODEL_FILE}: {node.name} multiplies by something that is not a constant of codes")
-        name = str(codes.name).removesuffix(CODES)
-        grid = model.metadata_props[GRID_KEY + name]
+        tensors = parted(str(codes.name).removesuffix(CODES))
+        grid = model.metadata_props[GRID_KEY + tensors[0]]
         scales = _constant(node.inputs[at.scales]).astype(np.float32)
         zero_points = node.inputs[at.zero_points] if len(node.inputs) > at.zero_points else None
         minimums = None
@@ -55,9 +55,12 @@ def unpack(folder: Path) -> dict[str, Blocks]:
             minimums = unpack_minimums(_constant(zero_points), scales)
         elif zero_points is not None and not _is_middle(zero_points):
             raise InputError(f"{MODEL_FILE}: {node.name} has zero points that are not those of the grid {grid}")
-        blocks = Blocks(unpack_codes(packed.numpy(), grid), scales, grid, minimums)
-        if not blocks.same_as(found.setdefault(name, blocks)):
-            raise InputError(f"{MODEL_FILE}: {node.name} reads {name} otherwise than another node does")
+        whole, start = unpack_codes(packed.numpy(), grid), 0
+        for name in tensors:
+            rows = slice(start, start := start + int(model.metadata_props[ROWS_KEY + name]))
+            blocks = Blocks(whole[rows], scales[rows], grid, None if minimums is None else minimums[rows])
+            if not blocks.same_as(found.setdefault(name, blocks)):
+                raise InputError(f"{MODEL_FILE}: {node.name} reads {name} otherwise than another node does")
     return found
 
 

@@ -33,7 +33,7 @@ class Backend:
         self._path = str(folder / model)
         self._context, self._threads = context, threads
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._head_dim, self._shared = _cache_of(folder)
+        self._head_dim, self._shared, self._prompt_chunk = _cache_of(folder)
         self._first = value(np.zeros(1, np.int64))  # must live as long as the session that reads it
         self._session: Any = None
         self._cache: Cache
@@ -42,10 +42,14 @@ class Backend:
         self._load(every=False)
 
     def prefill(self, tokens: list[int]) -> NDArray[np.float32]:
-        """Forget everything, process the tokens from position 0; float32 [vocab]: logits of the last one."""
+        """Forget everything, process the tokens from position 0; float32 [vocab]: logits of the last one.
+
+        In chunks, where the folder's configuration has ONNX Runtime GenAI take them so.
+        """
         self._load(every=False)
-        last: NDArray[np.float32] = self._run(tokens)[-1]
-        return last
+        chunk = self._prompt_chunk or len(tokens)
+        rows = [self._run(tokens[start : start + chunk])[-1] for start in range(0, len(tokens), chunk)]
+        return rows[-1]
 
     def decode(self, token: int) -> NDArray[np.float32]:
         """Process one more token; float32 [vocab]."""
@@ -104,14 +108,18 @@ class Backend:
         return rows
 
 
-def _cache_of(folder: Path) -> tuple[int, bool]:
-    """The head dimension, and whether the graph writes into the cache it is given, by the folder's configuration."""
+def _cache_of(folder: Path) -> tuple[int, bool, int]:
+    """By the folder's configuration: the head dimension, whether the graph writes into the cache it is given, and how
+    many tokens of a prompt are taken at once, 0 for all.
+    """
     genai = folder / "genai_config.json"
     if genai.exists():
         config = json.loads(genai.read_text(encoding="utf-8"))
-        return config["model"]["decoder"]["head_size"], bool(config.get("search", {}).get("past_present_share_buffer"))
+        search = config.get("search", {})
+        shared, chunk = bool(search.get("past_present_share_buffer")), int(search.get("chunk_size") or 0)
+        return config["model"]["decoder"]["head_size"], shared, chunk
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"], False
+    return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"], False, 0
 
 
 def _session(path: str, threads: int, logits_from: ort.OrtValue | None) -> ort.InferenceSession:

@@ -59,7 +59,8 @@ class Shared:
         self._binding.bind_output(LOGITS)
         self._buffers = list[ort.OrtValue]()  # alive as long as the binding
         for name, shape, kind in _entries(session, context, head_dim):
-            buffer = value(np.zeros(shape, kind))
+            # Not of a numpy array, which would be copied: pages that no token has reached yet take no memory.
+            buffer = ort.OrtValue.ortvalue_from_shape_and_type(shape, kind)
             self._buffers.append(buffer)
             self._binding.bind_ortvalue_input(name, buffer)
             self._binding.bind_ortvalue_output(_present(name), buffer)

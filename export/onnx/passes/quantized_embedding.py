@@ -30,9 +30,8 @@ def quantized_embedding(blocks_of: BlocksOf) -> Pass:
 def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf) -> None:
     graph = model.graph
     tensor = node.attributes["name"].as_string()
-    blocks = blocks_of(tensor)
-    stored = add_blocks(model, tensor, blocks, before=node)
-    rows, groups = blocks.scales.shape
+    stored = add_blocks(model, tensor, blocks_of, before=node)
+    rows, groups = stored.rows, stored.row // GROUP
     scales_shape = add_initializer(graph, f"{tensor}.scales.shape", np.array([rows, groups, 1], np.int64))
     output_shape = add_initializer(graph, f"{tensor}.row.shape", np.array([0, 0, groups * GROUP], np.int64))
     scales_3d = ir.node("Reshape", [stored.scales, scales_shape], name=f"{node.name}/scales")

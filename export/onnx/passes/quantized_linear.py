@@ -34,14 +34,13 @@ def quantized_linear(blocks_of: BlocksOf, accuracy_level: int = ACCURACY_LEVEL) 
 
 
 def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf, accuracy_level: int) -> None:
-    tensor = node.attributes["name"].as_string()
-    blocks = blocks_of(tensor)
-    stored = add_blocks(model, tensor, blocks, before=node)
-    out, row = blocks.codes.shape
+    stored = add_blocks(model, node.attributes["name"].as_string(), blocks_of, before=node)
     zero_points = [] if stored.zero_points is None else [stored.zero_points]
     if stored.bits == 4 and not zero_points:
-        zero_points = [middle_zero_points(model, blocks, before=node)]
-    attributes = {"K": row, "N": out, "bits": stored.bits, "block_size": GROUP, "accuracy_level": accuracy_level}
+        zero_points = [middle_zero_points(model, stored, before=node)]
+    attributes = {
+        "K": stored.row, "N": stored.rows, "bits": stored.bits, "block_size": GROUP, "accuracy_level": accuracy_level,
+    }  # fmt: skip
     matmul = ir.node(
         "MatMulNBits",
         [node.inputs[0], stored.codes, stored.scales, *zero_points],

@@ -1,0 +1,71 @@
+"""Batches padded on the left, as transformers pads them, for an attention that knows padding on the right alone."""
+
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+import onnx_ir as ir
+
+from smolship.checkpoint.architecture import EMBEDDING
+from smolship.export.onnx.passes.grouped_attention import MASK, POSITIONS
+from smolship.export.onnx.passes.walk import linears, made_by
+from smolship.export.onnx.weights import add_initializer
+
+IDS = "input_ids"
+
+
+def left_padding(model: ir.Model) -> tuple[ir.Model, bool]:
+    """Rotate each row's new tokens so that padding comes last, and what the head is given back again.
+
+    `GroupQueryAttention` counts a row's tokens by its mask and takes the first ones to be those. The padding of a row
+    is what its mask lacks in the columns of this call's tokens; one row, or rows of one length, are left as they are.
+    A dozen nodes on [batch, sequence] integers, whatever the number of layers.
+    """
+    graph = model.graph
+    head = linears(graph).get(EMBEDDING)
+    given = {value.name: value for value in graph.inputs}
+    fused = any(node.op_type == "GroupQueryAttention" for node in graph)
+    if head is None or not fused or made_by(head.inputs[0], "GatherND"):
+        return model, False
+    first = _Nodes(graph)
+    one, end = first.constant("axis", 1), first.constant("end", np.iinfo(np.int64).max)
+    new = first.node("Gather", [first.node("Shape", [given[IDS]]), one])  # int64 [1]: this call's tokens
+    fresh = first.node("Slice", [given[MASK], first.node("Neg", [new]), end, one])
+    tokens = first.node("ReduceSum", [fresh, one], keepdims=1)  # [batch, 1]
+    padding = first.node("Sub", [new, tokens])
+    scalar = first.node("Squeeze", [new])
+    places = first.node("Range", [first.scalar("zero", 0), scalar, first.scalar("one", 1)])
+    order = first.node("Mod", [first.node("Add", [places, padding]), new])  # [batch, sequence]
+    back = first.node("Mod", [first.node("Sub", [places, padding]), new])
+    readers = {name: list(given[name].uses()) for name in (IDS, POSITIONS)}
+    rotated = {name: first.node("GatherElements", [given[name], order], axis=1) for name in readers}
+    rows = first.node("Unsqueeze", [back, first.constant("rows", 2)])
+    graph.insert_before(graph[0], first.made)
+    for name, uses in readers.items():
+        for node, index in uses:
+            if node.op_type != "Shape":
+                node.replace_input_with(index, rotated[name])
+    hidden = ir.node("GatherND", [head.inputs[0], rows], {"batch_dims": 1}, name="padding/back")
+    hidden.outputs[0].name = "padding.hidden"
+    graph.insert_before(head, hidden)
+    head.replace_input_with(0, hidden.outputs[0])
+    return model, True
+
+
+class _Nodes:
+    """Nodes of this pass, in order, named by their number."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._graph, self._numbers, self.made = graph, count(), list[ir.Node]()
+
+    def node(self, operator: str, inputs: Sequence[ir.Value | None], **attributes: int) -> ir.Value:
+        node = ir.node(operator, inputs, attributes, name=f"padding/{operator}.{next(self._numbers)}")
+        node.outputs[0].name = node.name
+        self.made.append(node)
+        return node.outputs[0]
+
+    def constant(self, name: str, number: int) -> ir.Value:
+        return add_initializer(self._graph, f"padding.{name}", np.array([number], np.int64))
+
+    def scalar(self, name: str, number: int) -> ir.Value:
+        return add_initializer(self._graph, f"padding.{name}", np.array(number, np.int64))
