@@ -14,9 +14,9 @@ from smolship.export.onnx.passes.fused_norms import fused_norms
 from smolship.export.onnx.passes.gated_activation import gated_activation
 from smolship.export.onnx.passes.grouped_attention import grouped_attention
 from smolship.export.onnx.passes.last_logits import last_logits
-from smolship.export.onnx.passes.left_padding import left_padding
 from smolship.export.onnx.passes.norm_gains import norm_gains
 from smolship.export.onnx.passes.packed_linears import packed_linears
+from smolship.export.onnx.passes.padded_rows import padded_rows
 from smolship.export.onnx.passes.quantized_embedding import quantized_embedding
 from smolship.export.onnx.passes.quantized_linear import ACCURACY_LEVEL, quantized_linear
 from smolship.export.onnx.passes.strip_provenance import strip_provenance
@@ -34,7 +34,7 @@ def fusing_passes(a: Architecture, grid_of: Callable[[str], object]) -> tuple[Pa
         gated_activation,
         grouped_attention(a),
         packed_linears(a, grid_of),
-        left_padding,
+        padded_rows,
         last_logits,
         declare_outputs(a),
     )

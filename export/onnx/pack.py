@@ -12,11 +12,14 @@ from smolship.quantize.model import QuantizedModel
 MODEL_FILE = "model.onnx"
 
 
-def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent()) -> None:
+def pack(
+    model: QuantizedModel, folder: Path, context: int, progress: Progress = Silent(), *, external: bool = False
+) -> None:
     """Write model.onnx, the configurations of its clients and the tokenizer into the empty `folder`.
 
     `context` is the longest sequence, in tokens, that the configurations declare; the graph itself takes any length up
-    to the model's own. The same model gives the same bytes. `InputError` names a tensor that ONNX cannot hold.
+    to the model's own. With `external` the weights lie in model.onnx.data beside it, which can be mapped and may have
+    more than 2 GB. The same model gives the same bytes. `InputError` names a tensor that ONNX cannot hold.
     """
     from smolship.export.onnx.graph import quantized_graph
     from smolship.export.onnx.write import write_model
@@ -24,7 +27,7 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
     with progress.task("onnx: trace the graph, write the weights", 2) as advance:
         graph = quantized_graph(model)
         advance(1)
-        write_model(graph, folder / MODEL_FILE)
+        write_model(graph, folder / MODEL_FILE, external=external)
         advance(1)
     for name, content in companions(model.checkpoint, context).items():
         (folder / name).write_bytes(content)

@@ -48,8 +48,9 @@ class Backend:
         """
         self._load(every=False)
         chunk = self._prompt_chunk or len(tokens)
-        rows = [self._run(tokens[start : start + chunk])[-1] for start in range(0, len(tokens), chunk)]
-        return rows[-1]
+        rows = [self._run(tokens[start : start + chunk]) for start in range(0, len(tokens), chunk)]
+        last: NDArray[np.float32] = rows[-1][-1]
+        return last
 
     def decode(self, token: int) -> NDArray[np.float32]:
         """Process one more token; float32 [vocab]."""

@@ -14,7 +14,6 @@ import onnxruntime
 import pytest
 import torch
 from card_examples import examples, run_python
-from numpy.typing import NDArray
 from tiny import write_tiny_checkpoint
 from tokenizers import Tokenizer
 
@@ -72,23 +71,6 @@ def in_float(packed: dict[str, Packed], tmp_path_factory: pytest.TempPathFactory
     return copies
 
 
-def run(folder: Path, rows: list[list[int]], padding: int = 0) -> NDArray[np.float32]:
-    """Plain ONNX Runtime on a batch, the first `padding` positions of the first row masked: [batch, vocabulary]."""
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    ids = np.array(rows, np.int64)
-    mask = np.ones_like(ids)
-    mask[0, :padding] = 0
-    feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": np.maximum(mask.cumsum(1) - 1, 0)}
-    feeds |= {
-        value.name: np.zeros((len(rows), value.shape[1], 0, value.shape[3]), np.float32)
-        for value in session.get_inputs()
-        if value.name.startswith("past_key_values.")
-    }
-    logits: NDArray[np.float32] = session.run(["logits"], feeds)[0]
-    assert logits.shape[1] == 1
-    return logits[:, 0]
-
-
 @pytest.mark.parametrize("recipe", ALL_RECIPES)
 def test_onnxruntime_gives_the_logits_of_the_dequantised_weights(in_float: dict[str, Packed], recipe: str) -> None:
     model, folder = in_float[recipe]
@@ -117,14 +99,6 @@ def test_prefill_decode_and_window_agree(in_float: dict[str, Packed], recipe: st
     steps = [backend.prefill(tokens[:1]), *(backend.decode(token) for token in tokens[1:])]
     np.testing.assert_allclose(np.array(steps), windows, atol=1e-4)
     np.testing.assert_allclose(backend.prefill(tokens), windows[-1], atol=1e-4)
-
-
-def test_a_batch_padded_on_the_left_gives_each_row_its_own_logits(in_float: dict[str, Packed]) -> None:
-    _, folder = in_float["q4"]
-    short, long = [40, 41, 42], [50, 51, 52, 53, 54]
-    both = run(folder, [[2, 2, *short], long], padding=2)
-    np.testing.assert_allclose(both[0], run(folder, [short])[0], atol=1e-4)
-    np.testing.assert_allclose(both[1], run(folder, [long])[0], atol=1e-4)
 
 
 def test_the_context_is_a_limit(packed: dict[str, Packed]) -> None:

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from smolship.export.onnx.passes.walk import CONTRIB, drop_unused, made_by, number, swap, through
+from smolship.export.onnx.passes.walk import CONTRIB, drop_unused, made_by, number, swap
 
 
 def fused_norms(model: ir.Model) -> tuple[ir.Model, bool]:
@@ -26,19 +26,27 @@ def _norm(last: ir.Node) -> tuple[ir.Value, ir.Value, float] | None:
     """x, gain and epsilon of the norm that ends in `last`, if one does."""
     if last.op_type != "Mul" or last.inputs[0] is None or not last.inputs[0].is_initializer():
         return None
-    scaled = made_by(through(last.inputs[1], "Cast"), "Mul")
+    scaled = made_by(_uncast(last.inputs[1]), "Mul")
     inverse = made_by(scaled.inputs[1], "Div") if scaled else None
     root = made_by(inverse.inputs[1], "Sqrt") if inverse else None
     added = made_by(root.inputs[0], "Add") if root else None
     mean = made_by(added.inputs[0], "ReduceMean") if added else None
     square = made_by(mean.inputs[0], "Pow") if mean else None
-    if scaled is None or inverse is None or added is None or square is None:
+    if scaled is None or inverse is None or added is None or mean is None or square is None:
         return None
     epsilon = number(added.inputs[1])
-    x = through(scaled.inputs[0], "Cast")
+    x = _uncast(scaled.inputs[0])
     if x is None or epsilon is None or number(inverse.inputs[0]) != 1 or number(square.inputs[1]) != 2:
         return None
-    return (x, last.inputs[0], epsilon) if through(square.inputs[0], "Cast") is x else None
+    if number(mean.inputs[1]) != -1:
+        return None
+    return (x, last.inputs[0], epsilon) if _uncast(square.inputs[0]) is x else None
+
+
+def _uncast(value: ir.Value | None) -> ir.Value | None:
+    """What stands before a cast to float32, or the value itself."""
+    cast = made_by(value, "Cast")
+    return cast.inputs[0] if cast is not None and cast.attributes["to"].as_int() == ir.DataType.FLOAT else value
 
 
 def _replace(graph: ir.Graph, last: ir.Node, x: ir.Value, gain: ir.Value, epsilon: float) -> None:
@@ -56,6 +64,6 @@ def _replace(graph: ir.Graph, last: ir.Node, x: ir.Value, gain: ir.Value, epsilo
         for unused in new.outputs[1:3]:
             unused.name = ""  # mean and deviation, which nobody reads
         drop = {last.outputs[0]: new.outputs[0], x: new.outputs[3]}
-    for cast in [node for node in x.consumers() if node.op_type == "Cast"]:
+    for cast in [node for node in x.consumers() if _uncast(node.outputs[0]) is x]:
         ir.convenience.replace_all_uses_with(cast.outputs[0], x)
     swap(graph, last, [new], drop)

@@ -34,12 +34,13 @@ def packed_linears(a: Architecture, grid_of: Callable[[str], object]) -> Pass:
 
 def _pack(graph: ir.Graph, tensors: list[str], a: Architecture, grid_of: Callable[[str], object]) -> bool:
     """Whether there were stand-ins for these tensors, of one input and one grid, and are one now."""
-    found = [node for name, node in linears(graph).items() if name in tensors]
-    if len(found) < len(tensors) or len({grid_of(name) for name in tensors}) > 1:
+    known = linears(graph)
+    if not known.keys() >= set(tensors) or len({grid_of(name) for name in tensors}) > 1:
         return False
+    found = [known[name] for name in tensors]
     if len({node.inputs[0] for node in found}) > 1:
         return False
-    first = found[0]
+    first = next(node for name, node in known.items() if name in tensors)
     attributes = {"name": joined(tensors)}
     packed = ir.node("Linear", [first.inputs[0]], attributes, domain=STAND_IN, name=f"{first.name}.packed")
     graph.insert_before(first, packed)

@@ -1,4 +1,4 @@
-"""Batches padded on the left, as transformers pads them, for an attention that knows padding on the right alone."""
+"""Batches padded on the left, as transformers pads them, or on the right, as ONNX Runtime GenAI does."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -8,24 +8,25 @@ import onnx_ir as ir
 
 from smolship.checkpoint.architecture import EMBEDDING
 from smolship.export.onnx.passes.grouped_attention import MASK, POSITIONS
-from smolship.export.onnx.passes.walk import linears, made_by
+from smolship.export.onnx.passes.walk import linears, made_by, through
 from smolship.export.onnx.weights import add_initializer
 
 IDS = "input_ids"
 
 
-def left_padding(model: ir.Model) -> tuple[ir.Model, bool]:
-    """Rotate each row's new tokens so that padding comes last, and what the head is given back again.
+def padded_rows(model: ir.Model) -> tuple[ir.Model, bool]:
+    """Rotate each row's new tokens so that padding comes last, and what the head is given so that it comes first.
 
     `GroupQueryAttention` counts a row's tokens by its mask and takes the first ones to be those. The padding of a row
     is what its mask lacks in the columns of this call's tokens; one row, or rows of one length, are left as they are.
+    The head's last position is then each row's last token, wherever its padding stood.
     A dozen nodes on [batch, sequence] integers, whatever the number of layers.
     """
     graph = model.graph
     head = linears(graph).get(EMBEDDING)
     given = {value.name: value for value in graph.inputs}
     fused = any(node.op_type == "GroupQueryAttention" for node in graph)
-    if head is None or not fused or made_by(head.inputs[0], "GatherND"):
+    if head is None or not fused or made_by(through(head.inputs[0], "Slice"), "GatherND"):
         return model, False
     first = _Nodes(graph)
     one, end = first.constant("axis", 1), first.constant("end", np.iinfo(np.int64).max)
@@ -35,7 +36,8 @@ def left_padding(model: ir.Model) -> tuple[ir.Model, bool]:
     padding = first.node("Sub", [new, tokens])
     scalar = first.node("Squeeze", [new])
     places = first.node("Range", [first.scalar("zero", 0), scalar, first.scalar("one", 1)])
-    order = first.node("Mod", [first.node("Add", [places, padding]), new])  # [batch, sequence]
+    before = first.node("ArgMax", [fresh], axis=1, keepdims=1)  # [batch, 1]: padding before the first token
+    order = first.node("Mod", [first.node("Add", [places, before]), new])  # [batch, sequence]
     back = first.node("Mod", [first.node("Sub", [places, padding]), new])
     readers = {name: list(given[name].uses()) for name in (IDS, POSITIONS)}
     rotated = {name: first.node("GatherElements", [given[name], order], axis=1) for name in readers}
