@@ -22,10 +22,10 @@ MODELS = {
 DEMO = [
     # `make demo`, two cores of an AMD EPYC, context 2,048: model file, peak, anonymous memory at the peak
     ("q8", "gguf", 144_810_784, 279_064_576, 105_373_696),
-    ("q8", "onnx", 144_426_943, 556_625_920, 501_735_424),
+    ("q8", "onnx", 143_239_276, 387_973_120, 346_353_664),
     ("q8", "executorch", 136_137_472, 708_231_168, 494_587_904),
     ("q4-e8", "gguf", 91_726_624, 285_732_864, 165_064_704),
-    ("q4-e8", "onnx", 91_348_302, 428_912_640, 374_034_432),
+    ("q4-e8", "onnx", 90_158_739, 309_420_032, 267_841_536),
     ("q4-e8", "executorch", 89_070_464, 659_693_568, 446_070_784),
 ]
 ROWS = 6 * 576 * 30 + 1536 * 30 * 2  # of 135M's matrices, the embedding's apart: what `int8-row` has scales for
