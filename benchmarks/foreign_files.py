@@ -10,13 +10,11 @@ them.
 import argparse
 import json
 import os
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from foreign_makers import MAKERS, Workshop
-from rescaled_copy import write_checkpoint
+from foreign_makers import MAKERS, Workshop, open_workshop
 from rich.console import Console
 from rich.table import Table
 
@@ -79,24 +77,13 @@ def _share(agreement: Agreement | None) -> str:
     return f"{agreement.identical}/{agreement.compared}" if agreement else "–"
 
 
-def made(shop: Workshop, name: str) -> Path:
-    """The file or folder of a maker, from before if it is there whole."""
-    folder = shop.work / "files" / shop.checkpoint.name / name
-    told = folder.parent / f"{name}.txt"
-    if not told.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        told.write_text(str(MAKERS[name](shop, folder).relative_to(folder.parent)))
-    return folder.parent / told.read_text()
-
-
 def measure(shop: Workshop, names: list[str], settings: Settings, out: Path | None) -> list[Row]:
     """Make and check one file after the other."""
     rows: list[Row] = []
     with showing_progress() as progress:
         for name in names:
             try:
-                artefacts = bind([open_artefact(made(shop, name))], shop.checkpoint)
+                artefacts = bind([open_artefact(shop.made(name, MAKERS[name]))], shop.checkpoint)
                 windows = prepare(
                     shop.checkpoint, [artefacts[0].manifest.format], artefacts[0].manifest.context, "prose"
                 )
@@ -143,11 +130,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     checkpoint = open_checkpoint(options.checkpoint)
-    source = options.work.resolve() / "source" / checkpoint.name
-    if not source.is_dir():
-        a = checkpoint.architecture
-        write_checkpoint(checkpoint, {name: checkpoint.tensors.read(name) for name in a.shapes()}, source)
-    shop = Workshop(checkpoint, source, options.work.resolve())
+    shop = open_workshop(checkpoint, options.work)
     rows = measure(shop, options.only, Settings(options.threads, options.repeats), options.json)
     show(checkpoint, rows, Console(width=WIDTH))
 

@@ -6,6 +6,7 @@
 | Q8_0, Q4_K_M | llama.cpp's quantiser (of llama-cpp-python), without an importance matrix | this one |
 | Optimum | optimum-onnx, float32 | this one |
 | GenAI int4 | ONNX Runtime GenAI's model builder, its default | `genai` |
+| GenAI int8, fused | the same, as `onnx_makers` asks | `genai` |
 | export_llm 8da4w | ExecuTorch's export_llm, groups of 32, 8-bit embedding | `executorch` |
 | optimum-executorch 8da4w | optimum-executorch, 8-bit embedding | `optimum-executorch` |
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rescaled_copy import write_checkpoint
 
 from smolship.checkpoint import Checkpoint
 from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM
@@ -91,11 +93,30 @@ class Workshop:
             said = " / ".join(log.read_text(errors="replace").splitlines()[-3:])
             raise SmolshipError(f"{name} ended with {end.returncode}: {said} (all of it in {log})")
 
+    def made(self, name: str, make: "Maker") -> Path:
+        """The file or folder of a maker under this name, from before if it is there whole."""
+        folder = self.work / "files" / self.checkpoint.name / name
+        told = folder.parent / f"{name}.txt"
+        if not told.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            told.write_text(str(make(self, folder).relative_to(folder.parent)))
+        return folder.parent / told.read_text()
+
     def with_tokenizer(self, program: Path) -> Path:
         """The same, with the checkpoint's tokenizer beside it."""
         for name in TOKENIZER_FILES:
             shutil.copy(self.source / name, program.parent)
         return program
+
+
+def open_workshop(checkpoint: Checkpoint, work: Path) -> Workshop:
+    """A workshop in that folder, the checkpoint in it as the tools want to read it."""
+    source = work.resolve() / "source" / checkpoint.name
+    if not source.is_dir():
+        a = checkpoint.architecture
+        write_checkpoint(checkpoint, {name: checkpoint.tensors.read(name) for name in a.shapes()}, source)
+    return Workshop(checkpoint, source, work.resolve())
 
 
 def checkpoint_itself(shop: Workshop, folder: Path) -> Path:
@@ -135,11 +156,17 @@ def optimum(shop: Workshop, folder: Path) -> Path:
     return folder
 
 
-def genai(shop: Workshop, folder: Path) -> Path:
-    """ONNX Runtime GenAI's builder: int4 for CPU, as it is by default."""
-    builder: list[str | Path] = [shop.python("genai"), "-m", "onnxruntime_genai.models.builder"]
-    shop.run([*builder, "-i", shop.source, "-o", folder, "-p", "int4", "-e", "cpu", "-c", shop.work / "cache"], "genai")
-    return folder
+def genai(precision: str, *extra: str) -> "Maker":
+    """A maker by ONNX Runtime GenAI's builder for CPU: its default at that precision but for the options `extra`."""
+
+    def make(shop: Workshop, folder: Path) -> Path:
+        builder: list[str | Path] = [shop.python("genai"), "-m", "onnxruntime_genai.models.builder"]
+        places: list[str | Path] = ["-i", shop.source, "-o", folder, "-c", shop.work / "cache"]
+        options = ["--extra_options", *extra] if extra else []
+        shop.run([*builder, *places, "-p", precision, "-e", "cpu", *options], folder.name)
+        return folder
+
+    return make
 
 
 def export_llm(shop: Workshop, folder: Path) -> Path:
@@ -186,7 +213,7 @@ MAKERS: dict[str, Maker] = {
     "Q8_0": llama_cpp("Q8_0"),
     "Q4_K_M": llama_cpp("Q4_K_M"),
     "optimum": optimum,
-    "genai-int4": genai,
+    "genai-int4": genai("int4"),
     "export_llm": export_llm,
     "optimum-executorch": optimum_executorch,
 }

@@ -1,0 +1,63 @@
+"""One ONNX folder on ONNX Runtime in a process of its own: how fast it loads, prefills and decodes, and its memory.
+
+    echo '{"folder": ..., "threads": 2, "context": 2048, "tokens": [...]}' | python benchmarks/onnx_peers_one.py
+
+`onnx_peers` starts it. It prints one JSON object: seconds and bytes, a list where a measure is repeated. The runner is
+the one that `smolship check` uses: plain ONNX Runtime, one KV buffer shared through io-binding where the folder's
+configuration has it so.
+"""
+
+import json
+import os
+import sys
+from time import perf_counter
+from typing import Any
+
+from smolship.runtime_checks.probe.backend_onnx import Backend
+from smolship.runtime_checks.probe.memory import read_memory
+
+PREFILL, FIRST, DECODE, REPEATS, WARM = 512, 64, 96, 3, 16
+
+
+def prefill_seconds(backend: Backend, tokens: list[int]) -> float:
+    """Seconds until the last token's logits are there."""
+    begin = perf_counter()
+    backend.prefill(tokens)
+    return perf_counter() - begin
+
+
+def decode_seconds(backend: Backend, prompt: list[int], count: int) -> float:
+    """Seconds of `count` greedy tokens after the prompt, whose own time does not count."""
+    token = int(backend.prefill(prompt).argmax())
+    begin = perf_counter()
+    for _ in range(count):
+        token = int(backend.decode(token).argmax())
+    return perf_counter() - begin
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Load the folder, warm up, then take turns; what they took."""
+    imports = read_memory()["rss"]
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job["threads"]])
+    tokens: list[int] = job["tokens"]
+    begin = perf_counter()
+    backend = Backend(job["folder"], job["context"], job["threads"])
+    seconds, loaded = perf_counter() - begin, read_memory()["peak"]
+    decode_seconds(backend, tokens[:FIRST], WARM)
+    prefill_seconds(backend, tokens[:PREFILL])
+    prefill, decode = list[float](), list[float]()
+    for _ in range(REPEATS):
+        prefill.append(prefill_seconds(backend, tokens[:PREFILL]))
+        decode.append(decode_seconds(backend, tokens[:FIRST], DECODE))
+    return {
+        "load": seconds,
+        "prefill": prefill,
+        "decode": decode,
+        "imports": imports,
+        "loaded": loaded,
+        "peak": read_memory()["peak"],
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(json.load(sys.stdin))))
