@@ -1,6 +1,6 @@
 """The formats as a literal table; a format's module, whose libraries are heavy, is imported when it is used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -51,6 +51,19 @@ class Format:
     """the modules that packing imports; the extra brings them, and gguf comes with smolship itself"""
     distributions: tuple[str, ...]
     """the packages whose versions decide the bytes of the files"""
+    beside: str | None = None
+    """a `FormatModule` that writes the weights into a second file beside the model, where the format can"""
+
+    @property
+    def weights_beside(self) -> bool:
+        """Whether this line writes them so."""
+        return self.module == self.beside
+
+    def with_weights_beside(self) -> "Format":
+        """The line that writes weights beside the model; `InputError` if the format is one file."""
+        if self.beside is None:
+            raise InputError(f"{self.title} is one file: only {_titles_beside()} can have its weights in a second one")
+        return replace(self, module=self.beside)
 
     def require(self) -> None:
         """`InputError` names what is missing of `needs` and `distributions`, and the extra that brings it."""
@@ -100,6 +113,7 @@ FORMATS: dict[str, Format] = {
             "onnx",
             ("onnx", "onnx_ir", "optimum", "torch", "transformers"),
             ("numpy", "onnx", "onnx-ir", "optimum", "optimum-onnx", "torch", "transformers"),
+            "smolship.export.onnx.beside",
         ),
         Format(
             "executorch",
@@ -120,6 +134,10 @@ def format_named(name: str) -> Format:
     if name not in FORMATS:
         raise unknown_name("format", name, list(FORMATS))
     return FORMATS[name]
+
+
+def _titles_beside() -> str:
+    return ", ".join(line.title for line in FORMATS.values() if line.beside)
 
 
 def _there(distribution: str) -> bool:

@@ -40,33 +40,39 @@ def write_model(model: ir.Model, path: Path, *, external: bool = False) -> None:
     proto.ClearField("graph")
     head = proto.SerializeToString(deterministic=True)
     tensors = [value.const_value for value in values if value.const_value is not None]
-    beside = [tensor for tensor in tensors if external and tensor.nbytes >= SMALLEST_BESIDE]
-    inside = [tensor for tensor in tensors if not external or tensor.nbytes < SMALLEST_BESIDE]
-    places = _places(beside)
-    fields = b"".join(_field(tensor, path.name + DATA, at) for tensor, at in zip(beside, places, strict=True))
-    prefixes = [_prefix(tensor) for tensor in inside]
-    total = len(graph) + len(fields)
-    total += sum(len(prefix) + tensor.nbytes for prefix, tensor in zip(prefixes, inside, strict=True))
+    places = _places([tensor for tensor in tensors if external and tensor.nbytes >= SMALLEST_BESIDE])
+    fields = [
+        _field(tensor, path.name + DATA, places[tensor.name]) if tensor.name in places else _prefix(tensor)
+        for tensor in tensors
+    ]
+    total = len(graph) + sum(map(len, fields))
+    total += sum(tensor.nbytes for tensor in tensors if tensor.name not in places)
     if len(head) + total > LARGEST_FILE - 64:
-        raise InputError(f"the ONNX model takes {total} bytes, one file at most {LARGEST_FILE}; choose a 4-bit recipe")
+        raise InputError(
+            f"the ONNX model takes {total} bytes, one file at most {LARGEST_FILE}; choose a 4-bit recipe, or have the "
+            "weights in a second file (--weights-beside)"
+        )
     with path.open("wb") as file:
-        file.write(head + _GRAPH_OF_MODEL + _varint(total) + graph + fields)
-        for prefix, tensor in zip(prefixes, inside, strict=True):
-            file.write(prefix)
-            _write_data(file, tensor)
-    if beside:
-        with path.with_name(path.name + DATA).open("wb") as file:
-            for tensor, at in zip(beside, places, strict=True):
-                file.write(bytes(at - file.tell()))
+        file.write(head + _GRAPH_OF_MODEL + _varint(total) + graph)
+        for field, tensor in zip(fields, tensors, strict=True):
+            file.write(field)
+            if tensor.name not in places:
                 _write_data(file, tensor)
+    if places:
+        with path.with_name(path.name + DATA).open("wb") as file:
+            for tensor in tensors:
+                if tensor.name in places:
+                    file.write(bytes(places[tensor.name] - file.tell()))
+                    _write_data(file, tensor)
 
 
-def _places(tensors: Sequence[ir.TensorProtocol]) -> list[int]:
-    """Where in the second file each tensor's bytes begin."""
-    places, end = [], 0
+def _places(tensors: Sequence[ir.TensorProtocol]) -> dict[str | None, int]:
+    """Where in the second file each tensor's bytes begin, by its name."""
+    places: dict[str | None, int] = {}
+    end = 0
     for tensor in tensors:
-        places.append(-(-end // PAGE) * PAGE)
-        end = places[-1] + tensor.nbytes
+        places[tensor.name] = -(-end // PAGE) * PAGE
+        end = places[tensor.name] + tensor.nbytes
     return places
 
 

@@ -16,7 +16,7 @@ from smolship import __version__
 from smolship.errors import InputError, RuntimeFailure, SmolshipError
 from smolship.quiet import VERBOSE
 from smolship.terminal import messages, output
-from smolship.verbs import build, chat, compare, devices, gate, look
+from smolship.verbs import build, chat, compare, devices, gate, look, mobile
 
 app = typer.Typer(
     help="SmolLM2 checkpoints to model files that an app can ship, each proved on its own runtime.",
@@ -35,6 +35,7 @@ _VERBS = (
     devices.smoke,
     look.inspect,
     chat.chat,
+    mobile.mobile,
     look.targets,
     look.recipes,
     look.doctor,

@@ -95,6 +95,12 @@ TaskRows = Annotated[int | None, typer.Option("--task-rows", min=1, help="So man
 ReportFolder = Annotated[
     Path | None, typer.Option("--report", help="Folder to write report.html, .md, .json and .xml in.")
 ]
+WeightsBeside = Annotated[
+    bool,
+    typer.Option(
+        "--weights-beside", help="Write ONNX weights into a second file, model.onnx.data: mapped, and above 2 GB."
+    ),
+]
 FitTarget = Annotated[str, typer.Option("--target", "-t", help="Whose size budget `--fit target` keeps to.")]
 Threads = Annotated[
     int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")

@@ -47,3 +47,12 @@ def test_every_distribution_that_is_missing_is_named(line: Format, monkeypatch: 
 
 def test_versions_are_those_of_the_installed_packages(line: Format) -> None:
     assert line.versions() == {name: importlib.metadata.version(name) for name in line.distributions}
+
+
+def test_weights_lie_beside_the_model_where_a_format_can_have_them_there(line: Format) -> None:
+    assert not line.weights_beside
+    if line.name == "onnx":
+        assert line.with_weights_beside().weights_beside
+    else:
+        with pytest.raises(InputError, match="is one file: only ONNX can"):
+            line.with_weights_beside()

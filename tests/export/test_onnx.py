@@ -254,7 +254,8 @@ def test_the_real_model_in_eight_bits_knows_the_capital_of_france(
 ) -> None:
     model, folder = pack(embedded_checkpoint, "q8", tmp_path / "q8")
     tokenizer = model.checkpoint.tokenizer
-    prompt = tokenizer.render_chat([{"role": "user", "content": "What is the capital of France?"}])
+    asked = [("system", "Answer in one short sentence."), ("user", "What is the capital of France?")]
+    prompt = tokenizer.render_chat([{"role": role, "content": content} for role, content in asked])
     backend = Backend(str(folder), CONTEXT, 2)
     logits, answer = backend.prefill(tokenizer.encode(prompt)), list[int]()
     while (token := int(logits.argmax())) != model.checkpoint.architecture.eos_id and len(answer) < 32:

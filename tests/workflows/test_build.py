@@ -68,6 +68,24 @@ def test_another_context_is_another_file(tiny_checkpoint: Checkpoint, tmp_path: 
     assert again[0].artefact.manifest.context == 512
 
 
+def test_weights_beside_the_model_are_another_artefact(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    beside = Order(("q4",), ("onnx",), 256, weights_beside=True)
+    first, again = build(tiny_checkpoint, tmp_path, beside)[0], build(tiny_checkpoint, tmp_path, beside)[0]
+    assert (first.kept, again.kept) == (False, True)
+    files = [file.path for file in again.artefact.manifest.model_files]
+    assert files == ["model.onnx", "model.onnx.data"]
+    again.artefact.verify()
+    inside = build(tiny_checkpoint, tmp_path, Order(("q4",), ("onnx",), 256))[0]
+    assert not inside.kept
+    assert [file.path for file in inside.artefact.manifest.model_files] == ["model.onnx"]
+
+
+def test_weights_beside_are_refused_where_a_format_is_one_file(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="GGUF is one file"):
+        build(tiny_checkpoint, tmp_path, Order(("q4",), ("onnx", "gguf"), 256, weights_beside=True))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_changed_checkpoint_is_built_again(tmp_path: Path) -> None:
     folder = write_tiny_checkpoint(tmp_path / "tiny")
     build(open_checkpoint(str(folder)), tmp_path / "out", Order(("q4",), ("gguf",), 256))

@@ -34,6 +34,7 @@ def ship(
     text: options.Text = "prose",
     calibration_text: options.CalibrationText = None,
     rebuild: options.Rebuild = False,
+    weights_beside: options.WeightsBeside = False,
     as_json: options.Json = False,
 ) -> None:
     """Build, check and report: the main job."""
@@ -49,7 +50,10 @@ def ship(
     gate.require(format)
     goals = goal_by(fit, gate.targets) if fit is not None else None
     recipes = _recipes(recipe, fit, distil=distil)
-    order = Order(recipes, _once(format), context, rebuild, _read(calibration_text), goals=goals, distil=distil)
+    order = Order(
+        recipes, _once(format), context, rebuild, _read(calibration_text),
+        goals=goals, distil=distil, weights_beside=weights_beside,
+    )  # fmt: skip
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
         report = run(source, out, order, gate, Settings(threads, repeats, timeout), text=text, progress=progress)
@@ -71,6 +75,7 @@ def build(
     revision: options.Revision = None,
     calibration_text: options.CalibrationText = None,
     rebuild: options.Rebuild = False,
+    weights_beside: options.WeightsBeside = False,
     as_json: options.Json = False,
 ) -> None:
     """Write artefacts, one folder for each recipe and format; whole ones that would not change are kept."""
@@ -84,7 +89,10 @@ def build(
 
     goals = goal_by(fit, [load_target(target)]) if fit is not None else None
     recipes = _recipes(recipe, fit, distil=distil)
-    order = Order(recipes, _once(format), context, rebuild, _read(calibration_text), goals=goals, distil=distil)
+    order = Order(
+        recipes, _once(format), context, rebuild, _read(calibration_text),
+        goals=goals, distil=distil, weights_beside=weights_beside,
+    )  # fmt: skip
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
         built = (build_recipes if goals is None else build_fitted)(source, out, order, progress=progress)

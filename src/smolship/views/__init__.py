@@ -1,6 +1,6 @@
 """What each verb shows: tables for a person, plain data for `--json`."""
 
-from smolship.views.artefacts import built, inspected
+from smolship.views.artefacts import built, inspected, mobile
 from smolship.views.comparison import compared
 from smolship.views.devices import device, smoked
 from smolship.views.lists import doctor, recipes, target, targets
@@ -15,6 +15,7 @@ __all__ = [
     "device",
     "doctor",
     "inspected",
+    "mobile",
     "planned",
     "recipes",
     "report",

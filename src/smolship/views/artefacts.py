@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from smolship.artefact import Artefact, Manifest
     from smolship.runtime_checks.report.coverage import GridShare
     from smolship.workflows.build import Built
+    from smolship.workflows.mobile import Mobile
 
 
 def built(results: Sequence["Built"]) -> View:
@@ -77,6 +78,21 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
         columns = ("grid", "tensors", "weights", "bits/weight", "largest relative error")
         tables.append(table("Coverage (--tensors for every line)", columns, lines, columns[1:4]))
     return View(tuple(tables), manifest.model_dump(mode="json"))
+
+
+def mobile(made: "Mobile") -> View:
+    """What `mobile` wrote, and what runs it."""
+    rows = [(name, f"{size:,}") for name, size in made.files.items()]
+    larger = f"The artefact's model file has {made.onnx_bytes:,} bytes; a model.ort keeps scales in float32."
+    runs = f"Runs on ONNX Runtime {made.lowest} and later. Largest difference of a logit here: {made.difference:g}."
+    data = {
+        "folder": str(made.folder),
+        "files": made.files,
+        "onnx_bytes": made.onnx_bytes,
+        "lowest_onnxruntime": made.lowest,
+        "largest_difference": made.difference,
+    }
+    return View((table(str(made.folder), ("file", "bytes"), rows, ("bytes",)),), data, (larger, runs))
 
 
 def _predicted(manifest: "Manifest") -> list[tuple[str, str]]:

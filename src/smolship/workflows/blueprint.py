@@ -18,7 +18,7 @@ from smolship.artefact import (
 )
 from smolship.checkpoint import Checkpoint, Outline
 from smolship.errors import InputError, SmolshipError
-from smolship.export import Format
+from smolship.export import Format, format_named
 from smolship.progress import Progress
 from smolship.quantize import Calibrating, QuantizedModel, Recipe
 from smolship.quantize.coverage import bits_per_weight
@@ -55,6 +55,13 @@ class Order:
     """what each format's file is fitted to, instead of the recipes"""
     distil: bool = False
     """train the scales and gains of fitted files too; a recipe says for itself whether it is distilled"""
+    weights_beside: bool = False
+    """weights in a second file beside the model"""
+
+    def line(self, name: str) -> Format:
+        """The format of that name, as it is wanted; `InputError` if it is unknown, or is one file and may not be."""
+        found = format_named(name)
+        return found.with_weights_beside() if self.weights_beside else found
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ class Blueprint:
         wanted = (self.source, self.format.name, self.recipe.name, self.recipe.rounding, self.calibration)
         grids = {line.tensor: line.grid for line in manifest.coverage if len(line.shape) == 2}
         same = (manifest.context, manifest.versions, grids) == (self.context, self.versions, self.grids)
+        same &= (len(manifest.model_files) > 1) == self.format.weights_beside
         return same and listed == wanted and manifest.predicted_divergence == self.predicted
 
 

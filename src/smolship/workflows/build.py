@@ -6,7 +6,6 @@ from pathlib import Path
 
 from smolship.artefact import Artefact, refuse_foreign
 from smolship.checkpoint import Checkpoint
-from smolship.export import format_named
 from smolship.progress import Progress, Silent
 from smolship.quantize import QuantizedModel, quantize, recipe_named
 from smolship.workflows.blueprint import (
@@ -62,7 +61,7 @@ def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress
 
 
 def _blueprint(checkpoint: Checkpoint, out: Path, recipe: str, fmt: str, order: Order) -> Blueprint:
-    line, chosen = format_named(fmt), recipe_named(recipe)
+    line, chosen = order.line(fmt), recipe_named(recipe)
     model = QuantizedModel(checkpoint, chosen)
     grids = {name: model.grid(name, line.name).name for name in model.matrices()}
     return blueprint_of(checkpoint, out, chosen, line, order, grids)

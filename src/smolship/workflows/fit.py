@@ -9,7 +9,7 @@ from pathlib import Path
 from smolship import __version__
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
-from smolship.export import Format, format_named
+from smolship.export import Format
 from smolship.progress import Progress, Silent
 from smolship.quantize import Calibrating, Recipe
 from smolship.quantize.cache import keep_json, kept_json, place_of
@@ -117,7 +117,7 @@ def _choice(task: _Task, costs: dict[str, dict[str, float]]) -> Choice:
 
 
 def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, order: Order, progress: Progress) -> _Task:
-    line = format_named(fmt)
+    line = order.line(fmt)
     sizes = sizes_of(checkpoint.architecture, fmt)
     model_file, others = _stand_in_bytes(checkpoint, line, order.context, smallest(sizes), progress)
     fixed = model_file - sum(min(of_grids.values()) for of_grids in sizes.values())
@@ -138,6 +138,7 @@ def _stand_in_bytes(
     inputs = {
         "source": checkpoint.source.sha256,
         "format": line.name,
+        "weights_beside": line.weights_beside,
         "context": context,
         "versions": {"smolship": __version__, **line.versions()},
         "grids": grids,
