@@ -98,7 +98,7 @@ def without(model: ir.Model, part: str) -> ir.Model:
             graph.insert_before(node, added)
             for index in (0, 3):
                 ir.convenience.replace_all_uses_with(node.outputs[index], added.outputs[0])
-        elif part == "activation" and node.op_type == "QuickGelu":
+        elif part == "activation" and node.op_type == "QuickGelu" and node.inputs[0] is not None:
             product = node.outputs[0].consumers()[0]
             ir.convenience.replace_all_uses_with(product.outputs[0], node.inputs[0])
     drop_unused(graph)
