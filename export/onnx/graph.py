@@ -10,6 +10,7 @@ from smolship.export.onnx.coverage import check_coverage
 from smolship.export.onnx.passes import Pass, run_passes
 from smolship.export.onnx.passes.declare_outputs import declare_outputs
 from smolship.export.onnx.passes.float_weights import float_weights
+from smolship.export.onnx.passes.forget_shapes import forget_shapes
 from smolship.export.onnx.passes.fused_norms import fused_norms
 from smolship.export.onnx.passes.gated_activation import gated_activation
 from smolship.export.onnx.passes.grouped_attention import grouped_attention
@@ -34,6 +35,7 @@ def fusing_passes(a: Architecture, grid_of: Callable[[str], object]) -> tuple[Pa
         gated_activation,
         grouped_attention(a),
         packed_linears(a, grid_of),
+        forget_shapes,
         padded_rows,
         last_logits,
         declare_outputs(a),

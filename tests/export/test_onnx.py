@@ -236,7 +236,7 @@ def test_the_model_card_s_loop_says_what_the_probe_does(
 ) -> None:
     folder = packed["q8"][1]
     manifest = tiny_artefact.manifest.model_copy(update={"format": "onnx", "model_file": "model.onnx"})
-    _, loop = examples(render_card(manifest, tiny_checkpoint), "python")
+    *_, loop = examples(render_card(manifest, tiny_checkpoint), "python")
     backend = Backend(str(folder), CONTEXT, 1)
     logits = backend.prefill(backend.tokenize(questions(tiny_checkpoint.tokenizer)[0].prompt))
     answer = [int(logits.argmax())]

@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from smolship.checkpoint.architecture import EMBEDDING
-from smolship.export.onnx.passes.grouped_attention import MASK, POSITIONS
+from smolship.export.onnx.passes.grouped_attention import MASK
 from smolship.export.onnx.passes.walk import linears, made_by, through
 from smolship.export.onnx.weights import add_initializer
 
@@ -29,24 +29,21 @@ def padded_rows(model: ir.Model) -> tuple[ir.Model, bool]:
     if head is None or not fused or made_by(through(head.inputs[0], "Slice"), "GatherND"):
         return model, False
     first = _Nodes(graph)
-    one, end = first.constant("axis", 1), first.constant("end", np.iinfo(np.int64).max)
-    new = first.node("Gather", [first.node("Shape", [given[IDS]]), one])  # int64 [1]: this call's tokens
-    fresh = first.node("Slice", [given[MASK], first.node("Neg", [new]), end, one])
-    tokens = first.node("ReduceSum", [fresh, one], keepdims=1)  # [batch, 1]
-    padding = first.node("Sub", [new, tokens])
-    scalar = first.node("Squeeze", [new])
-    places = first.node("Range", [first.scalar("zero", 0), scalar, first.scalar("one", 1)])
-    before = first.node("ArgMax", [fresh], axis=1, keepdims=1)  # [batch, 1]: padding before the first token
+    row, end = first.constant("axis", 1), first.constant("end", np.iinfo(np.int64).max)
+    new = first.node("Shape", [given[IDS]], start=1)  # int64 [1]: this call's tokens
+    fresh = first.node("Slice", [given[MASK], first.node("Neg", [new]), end, row])
+    padding = first.node("Sub", [new, first.node("ReduceSum", [fresh, row], keepdims=1)])  # [batch, 1]
+    before = first.node("ArgMax", [fresh], axis=1, keepdims=1)  # [batch, 1]: what of it comes before the first token
+    places = first.node("Range", [first.scalar("zero", 0), first.node("Squeeze", [new]), first.scalar("one", 1)])
     order = first.node("Mod", [first.node("Add", [places, before]), new])  # [batch, sequence]
     back = first.node("Mod", [first.node("Sub", [places, padding]), new])
-    readers = {name: list(given[name].uses()) for name in (IDS, POSITIONS)}
-    rotated = {name: first.node("GatherElements", [given[name], order], axis=1) for name in readers}
+    rotated = first.node("GatherElements", [given[IDS], order], axis=1)
+    rotated.shape, rotated.type = given[IDS].shape, given[IDS].type  # or no shape behind it would be known
     rows = first.node("Unsqueeze", [back, first.constant("rows", 2)])
+    readers = [(node, index) for node, index in given[IDS].uses() if node not in first.made]
     graph.insert_before(graph[0], first.made)
-    for name, uses in readers.items():
-        for node, index in uses:
-            if node.op_type != "Shape":
-                node.replace_input_with(index, rotated[name])
+    for node, index in readers:
+        node.replace_input_with(index, rotated)
     hidden = ir.node("GatherND", [head.inputs[0], rows], {"batch_dims": 1}, name="padding/back")
     hidden.outputs[0].name = "padding.hidden"
     graph.insert_before(head, hidden)
