@@ -1,11 +1,12 @@
 """This project's ONNX files beside other tools' of the same checkpoint: speed, memory, size, fidelity; interleaved.
 
     python benchmarks/onnx_peers.py [--checkpoint embedded] [--work build/foreign] [--text prose|FILE] [--rounds 10]
-        [--threads 2] [--json FILE]
+        [--threads 2] [--json FILE] [--again] [--only NAME ...]
 
 `onnx_makers` says what is measured and makes it; other tools are in environments of their own. Every measurement is a
 process of its own (`onnx_peers_one`) with a fresh load, all on the same runner. A round measures every candidate once;
 the order is turned and reversed from round to round. `onnx_ratios` says what is compared with what, and the bars.
+`--again` keeps what the JSON file says of sizes and fidelity; `--only` leaves the other candidates out of the rounds.
 """
 
 import argparse
@@ -87,7 +88,11 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="onnx-peers-", dir=shop.work) as place:
         with quiet():
             chosen = candidates(shop, Path(place))
-        files = file_records(chosen, checkpoint, text, options.threads)
+        if options.again:
+            files = json.loads(options.json.read_text(encoding="utf-8"))["files"]
+        else:
+            files = file_records(chosen, checkpoint, text, options.threads)
+        chosen = [each for each in chosen if not options.only or each.name in options.only]
         runs = take_rounds(chosen, list(text.tokens[0]), options.rounds, options.threads)
     ratios = ratios_of(runs)
     return {
@@ -117,6 +122,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
     try:
         record = compare(options)

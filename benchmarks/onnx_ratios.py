@@ -79,7 +79,9 @@ def ratios_of(runs: list[Runs]) -> list[Ratio]:
     """Each of ours beside every variant of its rivals, and of those it is compared with."""
     found = []
     for recipe in OURS:
-        ours = next(run for run in runs if run.file == recipe)
+        ours = next((run for run in runs if run.file == recipe), None)
+        if ours is None:
+            continue
         rivals, bars = RIVALS.get(recipe, ()), BARS.get(recipe, {})
         for peer in runs:
             if peer.file in (*rivals, *BESIDE.get(recipe, ())):
