@@ -66,9 +66,18 @@ def sizes_of(architecture: Architecture, format_name: str) -> dict[str, dict[str
     }
 
 
-def smallest(sizes: dict[str, dict[str, int]]) -> dict[str, str]:
-    """The assignment with the fewest bytes, the first of equals: what a file's fixed bytes are found with."""
-    return {tensor: min(of_grids, key=of_grids.__getitem__) for tensor, of_grids in sizes.items()}
+def alternating(sizes: dict[str, dict[str, int]]) -> dict[str, str]:
+    """Tensors in turns on their two smallest plain grids: what a file's fixed bytes are found with.
+
+    Neighbours on one grid may be stored together, which takes fewer bytes (q, k and v in ONNX): so these are the most.
+    Plain grids have neither minimums nor super-scales, which noise would lack.
+    """
+    found = {}
+    for turn, (tensor, of_grids) in enumerate(sizes.items()):
+        plain = [name for name in of_grids if not (grid_named(name).affine or grid_named(name).super_group)]
+        ranked = sorted(plain, key=of_grids.__getitem__)
+        found[tensor] = ranked[min(turn % 2, len(ranked) - 1)]
+    return found
 
 
 def _divides(grid: Grid, shape: tuple[int, ...]) -> bool:

@@ -17,11 +17,11 @@ from smolship.quantize.fit import (
     Choice,
     FittedModel,
     StandIn,
+    alternating,
     choose,
     choose_under,
     require_room,
     sizes_of,
-    smallest,
 )
 from smolship.quantize.grids import grid_named
 from smolship.quantize.recipes import CALIBRATED, DISTILLED
@@ -119,8 +119,9 @@ def _choice(task: _Task, costs: dict[str, dict[str, float]]) -> Choice:
 def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, order: Order, progress: Progress) -> _Task:
     line = order.line(fmt)
     sizes = sizes_of(checkpoint.architecture, fmt)
-    model_file, others = _stand_in_bytes(checkpoint, line, order.context, smallest(sizes), progress)
-    fixed = model_file - sum(min(of_grids.values()) for of_grids in sizes.values())
+    grids = alternating(sizes)
+    model_file, others = _stand_in_bytes(checkpoint, line, order.context, grids, progress)
+    fixed = model_file - sum(sizes[tensor][grid] for tensor, grid in grids.items())
     limits = [goal.model_bytes, None if goal.all_bytes is None else goal.all_bytes - others]
     limit = min((each for each in limits if each is not None), default=None)
     if limit is not None:
@@ -134,7 +135,7 @@ def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, order: Order, progress: 
 def _stand_in_bytes(
     checkpoint: Checkpoint, line: Format, context: int, grids: dict[str, str], progress: Progress
 ) -> tuple[int, int]:
-    """The bytes of the model file on the smallest grids and of what ships beside it, found by writing noise once."""
+    """The bytes of the model file on those grids and of what ships beside it, found by writing noise once."""
     inputs = {
         "source": checkpoint.source.sha256,
         "format": line.name,
