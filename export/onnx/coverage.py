@@ -4,6 +4,7 @@ import onnx_ir as ir
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.errors import SmolshipError
+from smolship.export.onnx.passes.walk import STAND_IN
 from smolship.export.onnx.weights import CODES, GRID_KEY, SCALES, ZERO_POINTS, parted
 from smolship.quantize.grids import grid_named
 
@@ -13,7 +14,7 @@ FREE_BYTES = 4096
 
 def check_coverage(model: ir.Model, a: Architecture) -> None:
     """`SmolshipError` naming the node, constant or tensor if the graph is not exactly the architecture's tensors."""
-    stand_ins = [node.name for node in model.graph.all_nodes() if node.domain == "smolship"]
+    stand_ins = [node.name for node in model.graph.all_nodes() if node.domain == STAND_IN]
     if stand_ins:
         raise SmolshipError(
             f"no runtime knows these stand-in nodes of the ONNX graph: {', '.join(map(str, stand_ins))}"

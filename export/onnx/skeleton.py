@@ -13,8 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
 
 from smolship.checkpoint.architecture import EMBEDDING, Architecture
+from smolship.export.onnx.passes.walk import STAND_IN
 
-DOMAIN = "smolship"
 LINEAR = "Linear"
 EMBED = "Embedding"
 
@@ -49,7 +49,7 @@ class _LinearNode(torch.autograd.Function):
 
     @staticmethod
     def symbolic(g: Any, x: Any, name: str, out: int) -> Any:
-        return g.op(f"{DOMAIN}::{LINEAR}", x, name_s=name)
+        return g.op(f"{STAND_IN}::{LINEAR}", x, name_s=name)
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, name: str, out: int) -> torch.Tensor:
@@ -61,7 +61,7 @@ class _EmbeddingNode(torch.autograd.Function):
 
     @staticmethod
     def symbolic(g: Any, ids: Any, name: str, hidden: int) -> Any:
-        return g.op(f"{DOMAIN}::{EMBED}", ids, name_s=name)
+        return g.op(f"{STAND_IN}::{EMBED}", ids, name_s=name)
 
     @staticmethod
     def forward(ctx: Any, ids: torch.Tensor, name: str, hidden: int) -> torch.Tensor:

@@ -21,10 +21,11 @@ def packed_linears(a: Architecture, grid_of: Callable[[str], object]) -> Pass:
     """
 
     def run(model: ir.Model) -> tuple[ir.Model, bool]:
-        changed = False
+        changed, known = False, linears(model.graph)
         for i in range(a.layers):
             for names in SIBLINGS:
-                changed |= _pack(model.graph, [f"model.layers.{i}.{name}.weight" for name in names], a, grid_of)
+                tensors = [f"model.layers.{i}.{name}.weight" for name in names]
+                changed |= _pack(model.graph, known, tensors, a, grid_of)
         if changed:
             drop_unused(model.graph)
         return model, changed
@@ -32,9 +33,10 @@ def packed_linears(a: Architecture, grid_of: Callable[[str], object]) -> Pass:
     return run
 
 
-def _pack(graph: ir.Graph, tensors: list[str], a: Architecture, grid_of: Callable[[str], object]) -> bool:
+def _pack(
+    graph: ir.Graph, known: dict[str, ir.Node], tensors: list[str], a: Architecture, grid_of: Callable[[str], object]
+) -> bool:
     """Whether there were stand-ins for these tensors, of one input and one grid, and are one now."""
-    known = linears(graph)
     if not known.keys() >= set(tensors) or len({grid_of(name) for name in tensors}) > 1:
         return False
     found = [known[name] for name in tensors]

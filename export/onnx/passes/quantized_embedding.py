@@ -5,6 +5,7 @@ import onnx_ir as ir
 
 from smolship.export.onnx.packing import GROUP
 from smolship.export.onnx.passes import Pass
+from smolship.export.onnx.passes.walk import CONTRIB, STAND_IN
 from smolship.export.onnx.weights import BlocksOf, add_blocks, add_initializer
 
 
@@ -17,11 +18,11 @@ def quantized_embedding(blocks_of: BlocksOf) -> Pass:
     """
 
     def run(model: ir.Model) -> tuple[ir.Model, bool]:
-        found = [node for node in model.graph if node.domain == "smolship" and node.op_type == "Embedding"]
+        found = [node for node in model.graph if node.domain == STAND_IN and node.op_type == "Embedding"]
         for node in found:
             _replace(model, node, blocks_of)
         if found:
-            model.opset_imports["com.microsoft"] = 1
+            model.opset_imports[CONTRIB] = 1
         return model, bool(found)
 
     return run
@@ -40,7 +41,7 @@ def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf) -> None:
         "GatherBlockQuantized",
         [stored.codes, node.inputs[0], scales_3d.outputs[0], *(last.outputs[0] for last in apart[-1:])],
         {"gather_axis": 0, "quantize_axis": 2, "block_size": GROUP, "bits": stored.bits},
-        domain="com.microsoft",
+        domain=CONTRIB,
         name=f"{node.name}/gather",
     )
     rows_node = ir.node("Reshape", [gather.outputs[0], output_shape], name=f"{node.name}/row")

@@ -4,6 +4,7 @@ import onnx_ir as ir
 
 from smolship.export.onnx.packing import GROUP
 from smolship.export.onnx.passes import Pass
+from smolship.export.onnx.passes.walk import CONTRIB, STAND_IN
 from smolship.export.onnx.weights import BlocksOf, add_blocks, middle_zero_points
 
 ACCURACY_LEVEL = 4
@@ -23,11 +24,11 @@ def quantized_linear(blocks_of: BlocksOf, accuracy_level: int = ACCURACY_LEVEL) 
     """
 
     def run(model: ir.Model) -> tuple[ir.Model, bool]:
-        found = [node for node in model.graph if node.domain == "smolship" and node.op_type == "Linear"]
+        found = [node for node in model.graph if node.domain == STAND_IN and node.op_type == "Linear"]
         for node in found:
             _replace(model, node, blocks_of, accuracy_level)
         if found:
-            model.opset_imports["com.microsoft"] = 1
+            model.opset_imports[CONTRIB] = 1
         return model, bool(found)
 
     return run
@@ -45,7 +46,7 @@ def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf, accuracy_level
         "MatMulNBits",
         [node.inputs[0], stored.codes, stored.scales, *zero_points],
         attributes,
-        domain="com.microsoft",
+        domain=CONTRIB,
         name=f"{node.name}NBits",
     )
     ir.convenience.replace_nodes_and_values(model.graph, node, [node], [matmul], [node.outputs[0]], [matmul.outputs[0]])
