@@ -2,7 +2,7 @@
 SMOLSHIP := .venv/bin/smolship
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test quick test-board lint format reference quantisation bench bench-onnx bench-foreign bench-plan clean
+.PHONY: help install demo test quick test-board lint format reference quantisation bench bench-onnx bench-executorch bench-foreign bench-plan clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,13 +39,16 @@ reference: install ## write docs/reference from the tables in the code
 quantisation: install ## draw divergence against size for docs/quantisation.md
 	.venv/bin/python benchmarks/divergence_plot.py
 
-bench: bench-onnx ## the same as bench-onnx
+bench: bench-onnx bench-executorch ## both
 
 # TEXT=FILE takes another text than smolship's own for the fidelity.
 TEXT ?= prose
 bench-onnx: install ## our ONNX files beside other tools', interleaved; the graph against Optimum's (three quarters of an hour)
 	.venv/bin/python benchmarks/onnx_proof.py --text $(TEXT) --json benchmarks/onnx_proof.json
 	.venv/bin/python benchmarks/onnx_peers.py --text $(TEXT) --json benchmarks/onnx_peers.json
+
+bench-executorch: install ## our .pte files beside those of ExecuTorch's own exporters, interleaved (an hour)
+	.venv/bin/python benchmarks/executorch_peers.py --text $(TEXT) --json benchmarks/executorch_peers.json
 
 bench-foreign: install ## make files with other tools, in environments of their own, and check each (an hour)
 	.venv/bin/python benchmarks/foreign_files.py --json benchmarks/foreign_files.json

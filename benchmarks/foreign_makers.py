@@ -48,6 +48,13 @@ ENVIRONMENTS = {
     "optimum-executorch": ("optimum-executorch==1.1.0", "executorch==1.5.1", "torch==2.13.0"),
 }
 CONTEXT = 2048
+EXPORT_LLM = """
+from executorch.extension.llm.export.config.llm_config import QuantizationConfig
+if "8da8w" not in QuantizationConfig.QMODE_OPTIONS:
+    QuantizationConfig.QMODE_OPTIONS.append("8da8w")
+from executorch.extension.llm.export.export_llm import main
+main()
+"""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 _META = {
     "input_layernorm": "attention_norm",
@@ -169,42 +176,54 @@ def genai(precision: str, *extra: str) -> "Maker":
     return make
 
 
-def export_llm(shop: Workshop, folder: Path) -> Path:
-    """ExecuTorch's export_llm with the options of its SmolLM2 and Llama recipes."""
-    python = shop.python("executorch")
-    weights, parameters = meta_checkpoint(shop)
-    order = {
-        "base.model_class": "smollm2",
-        "base.checkpoint": weights,
-        "base.params": parameters,
-        "model.use_kv_cache": True,
-        "model.use_sdpa_with_kv_cache": True,
-        "model.dtype_override": "fp32",
-        "quantization.qmode": "8da4w",
-        "quantization.group_size": 32,
-        "quantization.embedding_quantize": '"8,0"',
-        "backend.xnnpack.enabled": True,
-        "backend.xnnpack.extended_ops": True,
-        "export.max_seq_length": CONTEXT,
-        "export.max_context_length": CONTEXT,
-        "export.output_name": folder / "export_llm-8da4w.pte",
-        "hydra.run.dir": shop.work / "logs",
-    }
-    arguments: list[str | Path] = [f"{name}={value}" for name, value in order.items()]
-    shop.run([python, "-m", "executorch.extension.llm.export.export_llm", *arguments], "export_llm")
-    return shop.with_tokenizer(folder / "export_llm-8da4w.pte")
+def export_llm(qmode: str = "8da4w", *, embedding: str = "8,0", group: int = 32, context: int = CONTEXT) -> "Maker":
+    """A maker by ExecuTorch's export_llm, with the options of its SmolLM2 and Llama recipes but for these.
+
+    `embedding` is bits and group size, 0 for a whole row, as is `group`. The tool has `8da8w` and refuses its name: it
+    is put on the list of names first.
+    """
+
+    def make(shop: Workshop, folder: Path) -> Path:
+        weights, parameters = meta_checkpoint(shop)
+        program = folder / f"export_llm-{qmode}.pte"
+        order = {
+            "base.model_class": "smollm2",
+            "base.checkpoint": weights,
+            "base.params": parameters,
+            "model.use_kv_cache": True,
+            "model.use_sdpa_with_kv_cache": True,
+            "model.dtype_override": "fp32",
+            "quantization.qmode": qmode,
+            "quantization.group_size": group,
+            "quantization.embedding_quantize": f'"{embedding}"',
+            "backend.xnnpack.enabled": True,
+            "backend.xnnpack.extended_ops": True,
+            "export.max_seq_length": context,
+            "export.max_context_length": context,
+            "export.output_name": program,
+            "hydra.run.dir": shop.work / "logs",
+        }
+        arguments: list[str | Path] = [f"{name}={value}" for name, value in order.items()]
+        shop.run([shop.python("executorch"), "-c", EXPORT_LLM, *arguments], folder.name)
+        return shop.with_tokenizer(program)
+
+    return make
 
 
-def optimum_executorch(shop: Workshop, folder: Path) -> Path:
-    """optimum-executorch with ExecuTorch's own attention and cache."""
-    tool = shop.python("optimum-executorch").with_name("optimum-cli")
-    quantised: list[str | Path] = ["--qlinear", "8da4w", "--qlinear_group_size", "32", "--qembedding", "8w"]
-    attention: list[str | Path] = ["--use_custom_sdpa", "--use_custom_kv_cache", "--max_seq_len", str(CONTEXT)]
-    target: list[str | Path] = ["--task", "text-generation", "--recipe", "xnnpack", "--output_dir", folder]
-    export: list[str | Path] = [tool, "export", "executorch", "--model", shop.source]
-    shop.run([*export, *target, *attention, *quantised], "optimum-executorch")
-    (folder / "model.pte").rename(folder / "optimum-executorch-8da4w.pte")
-    return shop.with_tokenizer(folder / "optimum-executorch-8da4w.pte")
+def optimum_executorch(context: int = CONTEXT) -> "Maker":
+    """A maker by optimum-executorch with ExecuTorch's own attention and cache."""
+
+    def make(shop: Workshop, folder: Path) -> Path:
+        tool = shop.python("optimum-executorch").with_name("optimum-cli")
+        quantised: list[str | Path] = ["--qlinear", "8da4w", "--qlinear_group_size", "32", "--qembedding", "8w"]
+        attention: list[str | Path] = ["--use_custom_sdpa", "--use_custom_kv_cache", "--max_seq_len", str(context)]
+        target: list[str | Path] = ["--task", "text-generation", "--recipe", "xnnpack", "--output_dir", folder]
+        export: list[str | Path] = [tool, "export", "executorch", "--model", shop.source]
+        shop.run([*export, *target, *attention, *quantised], folder.name)
+        (folder / "model.pte").rename(folder / "optimum-executorch-8da4w.pte")
+        return shop.with_tokenizer(folder / "optimum-executorch-8da4w.pte")
+
+    return make
 
 
 Maker = Callable[[Workshop, Path], Path]
@@ -214,8 +233,8 @@ MAKERS: dict[str, Maker] = {
     "Q4_K_M": llama_cpp("Q4_K_M"),
     "optimum": optimum,
     "genai-int4": genai("int4"),
-    "export_llm": export_llm,
-    "optimum-executorch": optimum_executorch,
+    "export_llm": export_llm(),
+    "optimum-executorch": optimum_executorch(),
 }
 
 

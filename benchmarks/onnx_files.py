@@ -1,18 +1,17 @@
 """What `onnx_peers` says of a file apart from its speed: its size, what of it is codes, and its fidelity."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx_makers import CONTEXT, MODEL_FILE, Candidate, model_files
+from onnx_makers import CONTEXT, OURS
+from peers_rounds import Candidate, model_files
 
-from smolship.checkpoint import Checkpoint
 from smolship.runtime_checks.fidelity import Accumulator
-from smolship.runtime_checks.windows import ReferenceWindows, Windows, reference_windows
+from smolship.runtime_checks.windows import ReferenceWindows
 
 SIZES: dict[str, float] = {"q4": 77.5e6, "q4-e8": 93e6, "q8": 145e6}
-"""bytes that ours may take"""
+"""bytes that ours may take, by the recipe"""
 GRAPH = 1.5e6
 """bytes of it that everything but codes and scales may take"""
 
@@ -21,30 +20,18 @@ def file_record(candidate: Candidate, reference: ReferenceWindows, threads: int)
     """Size and fidelity of one file; its parts and its bars if it is ours."""
     from smolship.runtime_checks.probe.backend_onnx import Backend
 
-    size = sum(path.stat().st_size for path in model_files(candidate.folder))
+    size = sum(path.stat().st_size for path in model_files(candidate))
     record: dict[str, Any] = {"file": candidate.file, "bytes": size}
-    if candidate.file in SIZES:
-        codes = code_bytes(candidate.folder / MODEL_FILE)
+    if candidate.file in OURS:
+        bar = SIZES[OURS[candidate.file][0]]
+        codes = code_bytes(candidate.folder / candidate.model)
         record |= {"codes_and_scales": codes, "graph_and_tables": size - codes}
-        record |= {"bar": SIZES[candidate.file], "holds": size <= SIZES[candidate.file] and size - codes < GRAPH}
+        record |= {"bar": bar, "holds": size <= bar and size - codes < GRAPH}
     accumulator, backend = Accumulator(), Backend(str(candidate.folder), CONTEXT, threads)
     for tokens, expected in zip(reference.windows.tokens, reference.log_probabilities, strict=True):
         accumulator.add(list(tokens), expected, np.concatenate(list(backend.window(list(tokens)))))
     found = accumulator.result()
     return record | {"KL": found.kl_mean, "top1": found.top1, "perplexity_ratio": found.perplexity_ratio}
-
-
-def file_records(chosen: list[Candidate], checkpoint: Checkpoint, text: Windows, threads: int) -> list[dict[str, Any]]:
-    """A record of each file; the reference runs once."""
-    from smolship.reference import Reference
-
-    records = []
-    with reference_windows(lambda: Reference.from_checkpoint(checkpoint, threads), text, "fp32") as reference:
-        for candidate in chosen:
-            if candidate.chunk is None:
-                records.append(file_record(candidate, reference, threads))
-                print(f"{candidate.name}: KL {records[-1]['KL']:.4f}", file=sys.stderr, flush=True)
-    return records
 
 
 def code_bytes(path: Path) -> int:

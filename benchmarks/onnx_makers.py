@@ -3,6 +3,7 @@
 | folder | made by | environment |
 | --- | --- | --- |
 | `q4`, `q4-e8`, `q8` | smolship, tied embedding of 4, 8 and 8 bits | this one |
+| `q4 beside`, `q8 beside` | the same, weights in a second file (`--weights-beside`), as the builder does | this one |
 | `genai-int4`, `genai-int8` | ONNX Runtime GenAI's model builder, its default | `genai` |
 | `genai-int4-fused`, `genai-int8-fused` | the same, gate and up in one, the head on the last position alone | `genai` |
 | `optimum-4bit` | Optimum's fp32 graph, its MatMuls in blocks of 32 by ONNX Runtime's quantiser | this one |
@@ -14,11 +15,11 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foreign_makers import Maker, Workshop, genai, optimum
+from peers_rounds import Candidate
 
 from smolship.checkpoint import Checkpoint
 from smolship.errors import SmolshipError
@@ -26,7 +27,14 @@ from smolship.export.onnx.genai_config import CHUNK
 
 MODEL_FILE = "model.onnx"
 CONTEXT = 2048
-OURS = ("q4", "q4-e8", "q8")
+OURS: dict[str, tuple[str, bool]] = {
+    "q4": ("q4", False),
+    "q4 beside": ("q4", True),
+    "q4-e8": ("q4-e8", False),
+    "q8": ("q8", False),
+    "q8 beside": ("q8", True),
+}
+"""a file's name: its recipe, and whether its weights lie in a second file"""
 FUSED = ("fuse_mlp_gate_up=true", "prune_lm_head=true")
 QUANTISE = """
 import sys, onnx
@@ -35,18 +43,6 @@ tool = MatMulNBitsQuantizer(onnx.load(sys.argv[1]), bits=4, block_size=32, is_sy
 tool.process()
 tool.model.save_model_to_file(sys.argv[2])
 """
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A folder as it is run: by whom, which file, and how many tokens of a prompt at once if that is forced."""
-
-    name: str
-    file: str
-    """the folder's name in the table above: candidates of one file differ in the chunk alone"""
-    folder: Path
-    chunk: int | None
-    """None: as the folder's own configuration has it"""
 
 
 def optimum_4bit(shop: Workshop, folder: Path) -> Path:
@@ -72,11 +68,11 @@ def candidates(shop: Workshop, place: Path) -> list[Candidate]:
     Peers are there twice: as they ship, and with their prompts forced into the chunks that ours are taken in, which is
     the best a client can do for them. `SmolshipError` names the peer that could not be made.
     """
-    ours = {recipe: _packed(shop.checkpoint, recipe, place / recipe) for recipe in OURS}
-    found = [ours["q4"], ours["q4-e8"]]
+    ours = [_packed(shop.checkpoint, name, place) for name in OURS]
+    found = [each for each in ours if each.file.startswith("q4")]
     for name in PEERS:
         if name == "genai-int8":
-            found.append(ours["q8"])
+            found += [each for each in ours if each.file.startswith("q8")]
         found += as_run(shop, name, place)
     return found
 
@@ -89,8 +85,8 @@ def as_run(shop: Workshop, name: str, place: Path) -> list[Candidate]:
         raise SmolshipError(f"the peer {name} could not be made: {error}") from error
     chunked = f"{name} in {CHUNK}s"
     return [
-        Candidate(name, name, staged(made, place / name, shop.checkpoint, None), None),
-        Candidate(chunked, name, staged(made, place / f"{name}-chunked", shop.checkpoint, CHUNK), CHUNK),
+        Candidate(name, name, staged(made, place / name, shop.checkpoint, None), MODEL_FILE),
+        Candidate(chunked, name, staged(made, place / f"{name}-chunked", shop.checkpoint, CHUNK), MODEL_FILE),
     ]
 
 
@@ -100,7 +96,7 @@ def staged(made: Path, folder: Path, checkpoint: Checkpoint, chunk: int | None) 
     What a tool writes of a tokenizer (1.4 MB more, of the same entries) is no part of what a graph takes of memory.
     """
     folder.mkdir(parents=True)
-    for path in model_files(made):
+    for path in made.glob(f"{MODEL_FILE}*"):  # the model and what it keeps outside of itself
         os.link(path, folder / path.name)
     for name, content in checkpoint.tokenizer.files().items():
         (folder / name).write_bytes(content)
@@ -114,18 +110,15 @@ def staged(made: Path, folder: Path, checkpoint: Checkpoint, chunk: int | None) 
     return folder
 
 
-def model_files(folder: Path) -> list[Path]:
-    """The model and what it keeps outside of itself."""
-    return sorted(path for path in folder.iterdir() if path.name.startswith(MODEL_FILE))
-
-
-def _packed(checkpoint: Checkpoint, recipe: str, folder: Path) -> Candidate:
+def _packed(checkpoint: Checkpoint, name: str, place: Path) -> Candidate:
     from smolship.export.onnx import pack
     from smolship.quantize import quantize
 
+    recipe, beside = OURS[name]
+    folder = place / name
     folder.mkdir(parents=True)
-    pack(quantize(checkpoint, recipe, ("onnx",)), folder, CONTEXT)
-    return Candidate(f"smolship {recipe}", recipe, folder, None)
+    pack(quantize(checkpoint, recipe, ("onnx",)), folder, CONTEXT, external=beside)
+    return Candidate(f"smolship {name}", name, folder, MODEL_FILE)
 
 
 def _genai_config(folder: Path, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
-from onnx_ratios import ratio_of
+from peers_ratios import ratio_of
 from rich.console import Console
 from rich.table import Table
 

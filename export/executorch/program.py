@@ -54,7 +54,7 @@ class PteFile:
             Segment(segment.offset, segment.size, position)
             for segment, position in zip(self._program.segments, _offset_positions(head), strict=True)
         ]
-        self.named: dict[str, int] = {entry.key: entry.segment_index for entry in self._program.named_data}
+        self.named: dict[str, int] = {entry.key: entry.segment_index for entry in self._program.named_data or ()}
         """the segment of each named blob"""
 
     def named_bytes(self, key: str) -> bytes:
@@ -68,14 +68,30 @@ class PteFile:
         """`size` bytes from `offset` after the segment base."""
         return self.data[self.base + offset : self.base + offset + size]
 
+    @property
+    def methods(self) -> list[str]:
+        """Every method's name, those that only return a constant among them."""
+        return [plan.name for plan in self._program.execution_plan]
+
     def string(self, method: str) -> str:
         """What a constant method returns that returns one string."""
         plan = self._plan(method)
         return str(plan.values[plan.outputs[0]].val.string_val)
 
+    def counts(self, method: str) -> dict[str, int]:
+        """What one call of `method` needs: `arena` (bytes of memory that is planned), `delegates`, `instructions`."""
+        plan = self._plan(method)
+        instructions = sum(len(chain.instructions) for chain in plan.chains)
+        arena = sum(plan.non_const_buffer_sizes)
+        return {"arena": arena, "delegates": len(plan.delegates), "instructions": instructions}
+
     def operators(self, method: str) -> set[str]:
         """The names of the operators outside of the delegates, with their overload after a dot."""
         return {f"{o.name}.{o.overload}".rstrip(".") for o in self._plan(method).operators}
+
+    def backends(self, method: str) -> set[str]:
+        """The names of the backends that `method` hands parts of its graph to."""
+        return {delegate.id for delegate in self._plan(method).delegates}
 
     def constant_operands(self, method: str, operator: str) -> list[Constant]:
         """The constant tensors that the first call of `operator` reads, in order."""
@@ -91,14 +107,21 @@ class PteFile:
     def xnnpack_graphs(self, method: str) -> list[dict[str, Any]]:
         """The graphs that `method` hands to XNNPACK, in order, as the JSON form of `XNNGraph`."""
         graphs = []
+        for backend, blob in self.delegate_blobs(method):
+            if backend != "XnnpackBackend":
+                raise InputError(f"model.pte has a delegate for {backend}; only XNNPACK is known here")
+            graphs.append(_xnnpack_json(blob))
+        return graphs
+
+    def delegate_blobs(self, method: str) -> list[tuple[str, bytes]]:
+        """The name of each backend that `method` calls, in order, and what it is handed."""
+        blobs = []
         for delegate in self._plan(method).delegates:
-            if delegate.id != "XnnpackBackend":
-                raise InputError(f"model.pte has a delegate for {delegate.id}; only XNNPACK is known here")
             if delegate.processed.location.name != "SEGMENT":
                 raise InputError("model.pte keeps its delegates inside the program; smolship writes them as segments")
             segment = self.segments[delegate.processed.index]
-            graphs.append(_xnnpack_json(self.bytes_at(segment.offset, segment.size)))
-        return graphs
+            blobs.append((delegate.id, self.bytes_at(segment.offset, segment.size)))
+        return blobs
 
     def _constant_offset(self, index: int) -> int:
         constants = self._program.constant_segment

@@ -1,4 +1,4 @@
-"""benchmarks/onnx_peers.py and onnx_proof.py: fair folders, whole rounds, honest ratios and bars."""
+"""benchmarks/onnx_peers.py, peers_rounds.py and onnx_proof.py: fair folders, whole rounds, honest ratios and bars."""
 
 import json
 from collections.abc import Callable
@@ -25,17 +25,17 @@ def packed(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_ratio_is_of_the_rounds_and_not_of_the_medians(benchmark_script: Load) -> None:
-    ratio_of = benchmark_script("onnx_ratios").ratio_of
+    ratio_of = benchmark_script("peers_ratios").ratio_of
     assert ratio_of([2.0, 20.0, 200.0], [1.0, 10.0, 100.0]) == (2.0, 2.0, 2.0)
     median, low, high = ratio_of([1.0, 2.0, 3.0, 4.0, 5.0], [1.0] * 5)
     assert median == 3.0
-    straddling = benchmark_script("onnx_ratios").Ratio("ours", "peer", "decode", 1.2, 1.0, 1.4, 1.15)
+    straddling = benchmark_script("peers_ratios").Ratio("ours", "peer", "decode", 1.2, 1.0, 1.4, 1.15)
     assert (straddling.holds(), straddling.sure()) == (True, False)
     assert 1.0 <= low < 3.0 < high <= 5.0
 
 
 def test_a_round_measures_everything_once_and_begins_elsewhere_each_time(benchmark_script: Load) -> None:
-    in_turn = benchmark_script("onnx_peers").in_turn
+    in_turn = benchmark_script("peers_rounds").in_turn
     orders = [in_turn(13, turn) for turn in range(10)]
     assert all(sorted(order) == list(range(13)) for order in orders)
     assert len({order[0] for order in orders}) == 10
@@ -44,14 +44,17 @@ def test_a_round_measures_everything_once_and_begins_elsewhere_each_time(benchma
 
 
 def test_a_bar_is_held_against_rivals_alone_and_memory_is_to_be_below_its_own(benchmark_script: Load) -> None:
-    peers = benchmark_script("onnx_ratios")
+    ratios, rounds = benchmark_script("peers_ratios"), benchmark_script("peers_rounds")
+    contest = benchmark_script("onnx_peers").CONTEST
 
     def runs(name: str, file: str, speed: float, peak: float) -> Any:
-        return peers.Runs(name, file, None, [speed] * 3, [speed] * 3, [peak] * 3, [1.0] * 3, [2.0] * 3, [0.1] * 3)
+        measures = {"decode": [speed] * 3, "prefill": [speed] * 3, "peak": [peak] * 3}
+        return rounds.Runs(name, file, measures)
 
     measured = [runs(f"smolship {recipe}", recipe, 120.0, 90.0) for recipe in ("q4", "q4-e8", "q8")]
     measured += [runs(name, name, 100.0, 100.0) for name in ("genai-int4", "genai-int8", "optimum-4bit")]
-    held = {(one.ours, one.peer, one.measure): one.holds() for one in peers.ratios_of(measured)}
+    judged = ratios.ratios_of(measured, contest.rivalries)
+    held = {(one.ours, one.peer, one.measure): one.holds() for one in judged}
     assert held["smolship q4", "genai-int4", "decode"] is True  # 1.2 of 1.15
     assert held["smolship q4", "genai-int4", "peak"] is False  # 0.9 of 0.85
     assert held["smolship q8", "genai-int8", "decode"] is False  # 1.2 of 1.3
@@ -98,22 +101,24 @@ def test_codes_and_scales_are_told_from_the_graph(
 
 @pytest.mark.slow
 def test_a_folder_is_measured_in_a_process_of_its_own(benchmark_script: Load, packed: Path) -> None:
-    peers = benchmark_script("onnx_peers")
-    makers = benchmark_script("onnx_makers")
-    chosen = [makers.Candidate(name, name, packed, None) for name in ("one", "other")]
-    found = peers.take_rounds(chosen, [20] * 512, 2, 1)
+    rounds = benchmark_script("peers_rounds")
+    chosen = [rounds.Candidate(name, name, packed, "model.onnx") for name in ("one", "other")]
+    found = rounds.take_rounds(chosen, "onnx", 2048, [20] * 512, 2, 1)
     for runs in found:
-        for measure in (runs.decode, runs.prefill, runs.load):
-            assert len(measure) == 2
-            assert min(measure) > 0
-        for peak, loaded, imports in zip(runs.peak, runs.loaded, runs.imports, strict=True):
+        for measure in ("decode", "deep", "prefill", "load"):
+            assert len(runs.measures[measure]) == 2
+            assert min(runs.measures[measure]) > 0
+        memory = (runs.measures[name] for name in ("peak", "loaded", "imports", "own"))
+        for peak, loaded, imports, own in zip(*memory, strict=True):
             assert peak >= loaded > imports > 10
+            assert own == pytest.approx(peak - imports)
 
 
 def test_a_folder_that_does_not_run_is_named(benchmark_script: Load, tmp_path: Path) -> None:
-    makers = benchmark_script("onnx_makers")
+    rounds = benchmark_script("peers_rounds")
+    candidate = rounds.Candidate("peer 7", "x", tmp_path, "model.onnx")
     with pytest.raises(RuntimeFailure, match=r"^peer 7 ended with 1: Exception: No such file"):
-        benchmark_script("onnx_peers").measure_one(makers.Candidate("peer 7", "x", tmp_path, None), [20] * 512, 1)
+        rounds.measure_one(candidate, "onnx", 2048, [20] * 512, 1)
 
 
 @pytest.mark.slow

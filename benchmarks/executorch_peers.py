@@ -1,0 +1,34 @@
+"""This project's .pte files beside those of ExecuTorch's exporters: speed, memory, size, fidelity; interleaved.
+
+    python benchmarks/executorch_peers.py [--checkpoint embedded] [--work build/foreign] [--text prose|FILE]
+        [--rounds 10] [--threads 2] [--json FILE] [--again] [--only NAME ...]
+
+`executorch_makers` says what is measured and makes it, `executorch_files` what is said of a file apart from its speed;
+`peers` does the rest. Bars are held against export_llm's file with the same bits in the matrices and the embedding; it
+has ExecuTorch's own attention, so both forms of ours are held against it.
+"""
+
+from executorch_files import file_record
+from executorch_makers import CONTEXT, candidates
+from peers import Contest, main
+from peers_ratios import Rivalry
+
+BARS = {"decode": 1.1, "deep": 1.1, "prefill": 1.0}
+RIVALS = {"q4": "export_llm 8da4w e4", "q4-e8": "export_llm 8da4w", "q8": "export_llm 8da8w"}
+BESIDE = {"q4": (), "q4-e8": ("optimum-executorch",), "q8": ()}
+CONTEST = Contest(
+    "executorch",
+    CONTEXT,
+    candidates,
+    file_record,
+    tuple(
+        Rivalry(recipe + suffix, (rival,), BESIDE[recipe], BARS)
+        for recipe, rival in RIVALS.items()
+        for suffix in ("", " sdpa")
+    ),
+    ("executorch", "torch", "torchao"),
+    ("executorch", "optimum-executorch"),
+)
+
+if __name__ == "__main__":
+    main(CONTEST)
