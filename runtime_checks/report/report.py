@@ -58,10 +58,12 @@ class Judge(Record):
 
 
 class Stage(Record):
-    """One stage of the work and its wall time."""
+    """One stage of the work, its wall time, and the most that the process had resident by its end."""
 
     name: str
     seconds: float
+    peak_memory: int | None = None
+    """bytes; only of what runs in this process itself"""
 
 
 class Report(Record):

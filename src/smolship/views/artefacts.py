@@ -1,6 +1,7 @@
 """What was built, and what an artefact is."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from smolship.terminal import megabytes, table
@@ -26,12 +27,22 @@ def built(results: Sequence["Built"]) -> View:
             "folder": str(one.artefact.folder),
             "kept": one.kept,
             "seconds": round(one.seconds, 2),
+            "stages": [asdict(lap) | {"seconds": round(lap.seconds, 2)} for lap in one.laps],
             "manifest": one.artefact.manifest.model_dump(mode="json", exclude={"coverage"}),
         }
         for one in results
     ]
     columns = ("artefact", "model size", "bits/weight", "")
-    return View((table("Built", columns, rows, ("model size", "bits/weight")),), data)
+    tables = [table("Built", columns, rows, ("model size", "bits/weight"))]
+    laps = [
+        (one.artefact.folder.name, lap.name, f"{lap.seconds:.1f}", f"{lap.peak_memory / 1e6:,.0f}")
+        for one in results
+        for lap in one.laps
+    ]
+    if laps:
+        figures = ("seconds", "peak memory by then, MB")
+        tables.append(table("Where the time went", ("artefact", "stage", *figures), laps, figures))
+    return View(tuple(tables), data)
 
 
 def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:

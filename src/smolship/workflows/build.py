@@ -8,6 +8,7 @@ from smolship.artefact import Artefact, refuse_foreign
 from smolship.checkpoint import Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.quantize import QuantizedModel, quantize, recipe_named
+from smolship.stopwatch import Lap, Stopwatch
 from smolship.workflows.blueprint import (
     DEFAULT_CONTEXT,
     Blueprint,
@@ -30,6 +31,8 @@ class Built:
     kept: bool
     seconds: float
     """wall time of writing it, the rounding that it shares with other formats apart"""
+    laps: tuple[Lap, ...] = ()
+    """the stages of that"""
 
 
 def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress = Silent()) -> list[Built]:
@@ -54,10 +57,15 @@ def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress
             if blueprint.place in kept:
                 built.append(Built(kept[blueprint.place], kept=True, seconds=0.0))
             elif model is not None:
-                start = time.monotonic()
-                written = write(blueprint, model, progress)
-                built.append(Built(written, kept=False, seconds=time.monotonic() - start))
+                built.append(timed(blueprint, model, progress))
     return built
+
+
+def timed(blueprint: Blueprint, model: QuantizedModel, progress: Progress) -> Built:
+    """Write an artefact and note how long its stages take; the errors of `write`."""
+    watch, start = Stopwatch(progress), time.monotonic()
+    written = write(blueprint, model, watch)
+    return Built(written, kept=False, seconds=time.monotonic() - start, laps=tuple(watch.laps))
 
 
 def _blueprint(checkpoint: Checkpoint, out: Path, recipe: str, fmt: str, order: Order) -> Blueprint:

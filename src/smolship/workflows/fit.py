@@ -1,7 +1,6 @@
 """Fit: a grid for each tensor, so that a file keeps to a size with the least divergence, or the other way round."""
 
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,9 +34,8 @@ from smolship.workflows.blueprint import (
     calibrating_of,
     check_context,
     whole,
-    write,
 )
-from smolship.workflows.build import Built
+from smolship.workflows.build import Built, timed
 
 
 @dataclass(frozen=True)
@@ -104,8 +102,7 @@ def _fit(
     solved = {tensor: grid for tensor, grid in choice.assignment.items() if needs_calibration(grid_named(grid))}
     solution = solve_order(checkpoint, solved, calibrating, task.recipe.rounding, progress)
     model = FittedModel(checkpoint, task.recipe, solution, grids=choice.assignment)
-    start = time.monotonic()
-    return Built(write(blueprint, model, progress), kept=False, seconds=time.monotonic() - start)
+    return timed(blueprint, model, progress)
 
 
 def _choice(task: _Task, costs: dict[str, dict[str, float]]) -> Choice:

@@ -33,8 +33,13 @@ def ship(
     start = time.monotonic()
     built = (build if order.goals is None else fit)(checkpoint, out, order, progress=progress)
     building = time.monotonic() - start
-    writing = [Stage(name=f"write {one.artefact.folder.name}", seconds=one.seconds) for one in built if not one.kept]
-    rounding = Stage(name="round the weights", seconds=building - sum(stage.seconds for stage in writing))
+    written = [one for one in built if not one.kept]
+    writing = [
+        Stage(name=f"{one.artefact.folder.name}: {lap.name}", seconds=lap.seconds, peak_memory=lap.peak_memory)
+        for one in written
+        for lap in one.laps
+    ]
+    rounding = Stage(name="round the weights", seconds=building - sum(one.seconds for one in written))
     artefacts = [one.artefact for one in built]
     start = time.monotonic()
     proved = prove_identical(artefacts, progress)
