@@ -3,18 +3,16 @@
 | file | made by | environment |
 | --- | --- | --- |
 | `q4`, `q4-e8`, `q8` | smolship, tied embedding of 4, 8 and 8 bits; portable and quantised operators | this one |
-| `q4 sdpa`, ... | the same with ExecuTorch's own attention and cache (`--custom-sdpa`) | this one |
+| `q4-e8 sdpa` | the same with ExecuTorch's own attention and cache in float32 | this one |
 | `export_llm 8da4w` | export_llm, groups of 32, embedding in 8 bits: its SmolLM2 recipe | `executorch` |
-| `export_llm 8da4w e4` | the same, embedding in 4 bits, groups of 32 | `executorch` |
 | `export_llm 8da8w` | 8-bit weights by row, embedding in 8 bits | `executorch` |
-| `optimum-executorch` | optimum-executorch, 8da4w in groups of 32, embedding in 8 bits | `optimum-executorch` |
 
 All have a context of 1,024 tokens. Peers are kept below the workshop; this project's files are made anew.
 """
 
 from pathlib import Path
 
-from foreign_makers import Maker, Workshop, export_llm, optimum_executorch
+from foreign_makers import Maker, Workshop, export_llm
 from peers_rounds import Candidate
 
 from smolship.checkpoint import Checkpoint
@@ -23,14 +21,15 @@ from smolship.runtime_checks.probe.backend_executorch import MODEL_FILE
 
 CONTEXT = 1024
 OURS: dict[str, tuple[str, bool]] = {
-    name + suffix: (name, fused) for name in ("q4", "q4-e8", "q8") for suffix, fused in (("", False), (" sdpa", True))
+    "q4": ("q4", False),
+    "q4-e8": ("q4-e8", False),
+    "q4-e8 sdpa": ("q4-e8", True),
+    "q8": ("q8", False),
 }
 """a file's name: its recipe, and whether it has ExecuTorch's own attention"""
 PEERS: dict[str, Maker] = {
     "export_llm 8da4w": export_llm(context=CONTEXT),
-    "export_llm 8da4w e4": export_llm(embedding="4,32", context=CONTEXT),
     "export_llm 8da8w": export_llm("8da8w", group=0, context=CONTEXT),
-    "optimum-executorch": optimum_executorch(CONTEXT),
 }
 
 

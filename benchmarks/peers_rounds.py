@@ -51,7 +51,7 @@ def in_turn(count: int, turn: int) -> list[int]:
 
 def measure_one(candidate: Candidate, runtime: str, context: int, tokens: list[int], threads: int) -> dict[str, Any]:
     """What the process that measures one file says; `RuntimeFailure` names the candidate."""
-    job = {"format": runtime, "folder": str(candidate.folder), "model": candidate.model}
+    job: dict[str, Any] = {"format": runtime, "folder": str(candidate.folder), "model": candidate.model}
     job |= {"threads": threads, "context": context, "tokens": tokens}
     command = [sys.executable, str(Path(__file__).with_name("peers_one.py"))]
     try:

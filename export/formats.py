@@ -5,13 +5,16 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from smolship.checkpoint import Outline
 from smolship.errors import InputError, unknown_name
 from smolship.progress import Progress, Silent
 from smolship.quantize import Blocks, QuantizedModel
 from smolship.quiet import quiet
+
+if TYPE_CHECKING:
+    from smolship.export.executorch.backends import Backend
 
 
 class FormatModule(Protocol):
@@ -54,6 +57,16 @@ class Format:
     beside: str | None = None
     """a `FormatModule` that writes the weights into a second file beside the model, where the format can"""
 
+    backends: str | None = None
+    """the module with the table of backends that a file can be lowered to, where the format leaves that open"""
+    backend: "Backend | None" = None
+    """the backend that this line lowers to, if it is not the one that runs everywhere"""
+
+    @property
+    def label(self) -> str:
+        """The name, and the backend's if the line has one: what tells its folder from the format's own."""
+        return self.name if self.backend is None else f"{self.name}-{self.backend.name}"
+
     @property
     def weights_beside(self) -> bool:
         """Whether this line writes them so."""
@@ -64,6 +77,24 @@ class Format:
         if self.beside is None:
             raise InputError(f"{self.title} is one file: only {_titles_beside()} can have its weights in a second one")
         return replace(self, module=self.beside)
+
+    def with_backend(self, name: str) -> "Format":
+        """The line that lowers to the backend of that name; `InputError` if it is unknown or the format has none."""
+        if self.backends is None:
+            raise InputError(
+                f"--backend {name}: {self.title} files have no backends, only {_titles_of_backends()} files do: "
+                f"give that --format alone"
+            )
+        backend = cast("Backend", import_module(self.backends).backend_named(name))
+        if backend.runs_here:
+            return self
+        return replace(
+            self,
+            module=backend.module,
+            needs=(*self.needs, *backend.needs),
+            distributions=(*self.distributions, *backend.distributions),
+            backend=backend,
+        )
 
     def require(self) -> None:
         """`InputError` names what is missing of `needs` and `distributions`, and the extra that brings it."""
@@ -124,6 +155,7 @@ FORMATS: dict[str, Format] = {
             "executorch",
             ("executorch", "flatbuffers", "torch", "torchao"),
             ("executorch", "flatbuffers", "numpy", "torch", "torchao"),
+            backends="smolship.export.executorch.backends",
         ),
     )
 }
@@ -138,6 +170,10 @@ def format_named(name: str) -> Format:
 
 def _titles_beside() -> str:
     return ", ".join(line.title for line in FORMATS.values() if line.beside)
+
+
+def _titles_of_backends() -> str:
+    return ", ".join(line.title for line in FORMATS.values() if line.backends)
 
 
 def _there(distribution: str) -> bool:

@@ -102,6 +102,13 @@ def check_artefact(
     )
 
 
+def not_run(artefact: Artefact, described: str) -> Measurements:
+    """Of an artefact whose backend no host has: its sizes, and in a sentence why there is nothing more."""
+    manifest = artefact.manifest
+    reason = manifest.backend.not_run if manifest.backend else ""
+    return Measurements(subject=subject_of(artefact), coverage=manifest.coverage, reference=described, not_run=reason)
+
+
 def _scores(tasks: Sequence[AskedTask], told: Sequence[Likelihoods]) -> tuple[TaskScore, ...]:
     """Of the tasks whose every sequence was answered."""
     scores, begin = [], 0
@@ -120,6 +127,7 @@ def subject_of(artefact: Artefact) -> Subject:
     return Subject(
         name=manifest.source.name,
         format=manifest.format,
+        backend=manifest.backend.name if manifest.backend else None,
         recipe=manifest.recipe,
         context=manifest.context,
         parameters=artefact.parameters,

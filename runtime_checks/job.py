@@ -11,7 +11,7 @@ from smolship.artefact import Manifest
 from smolship.checkpoint import Tokenizer
 from smolship.errors import InputError
 from smolship.runtime_checks.prompts import TEXTS, Conversation, Question, conversations, questions
-from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.runtimes import runtime_of
 from smolship.runtime_checks.windows import Windows
 
 Step = dict[str, Any]
@@ -98,7 +98,7 @@ def steps_for(
 def job_of(steps: Sequence[Step], manifest: Manifest, *, threads: int) -> dict[str, Any]:
     """A job of these steps with an artefact, on the runtime of its format."""
     return {
-        "backend": runtime_for(manifest.format).backend,
+        "backend": runtime_of(manifest).backend,
         "model": manifest.model_file,
         "context": manifest.context,
         "threads": threads,

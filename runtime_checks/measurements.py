@@ -30,6 +30,8 @@ class Subject(Record):
     name: str
     """the checkpoint's"""
     format: str
+    backend: str | None = None
+    """what the graph was lowered to, if that is nothing that runs on any machine"""
     recipe: str
     context: int
     parameters: int
@@ -54,12 +56,16 @@ class Subject(Record):
     @property
     def title(self) -> str:
         """What it is called where all are of one checkpoint."""
-        return f"{self.recipe} {self.format}"
+        return f"{self.recipe} {self._label}"
 
     @property
     def name_of_file(self) -> str:
         """The name of the folder that `build` writes it to, and of its case in a CI's report."""
-        return f"{self.name}-{self.recipe}-{self.format}"
+        return f"{self.name}-{self.recipe}-{self._label}"
+
+    @property
+    def _label(self) -> str:
+        return self.format if self.backend is None else f"{self.format}-{self.backend}"
 
 
 class Host(Record):
@@ -300,6 +306,8 @@ class Measurements(Record):
     activations a difference in the last bit grows to the size of their roundings, on one machine as between two"""
     unsupported: dict[str, str] = Field(default_factory=dict)
     """steps that the runtime there cannot take, and why"""
+    not_run: str = ""
+    """why nothing was run at all, in a sentence: the file is for a backend that this host does not have"""
     failure: Failure | None = None
 
     @property

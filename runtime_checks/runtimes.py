@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from smolship.artefact import Manifest
 from smolship.errors import InputError, unknown_name
 
 
@@ -62,6 +63,13 @@ def runtime_for(format_name: str) -> Runtime:
     if format_name not in RUNTIMES:
         raise unknown_name("format", format_name, list(RUNTIMES))
     return RUNTIMES[format_name]
+
+
+def runtime_of(manifest: Manifest) -> Runtime:
+    """The runtime of an artefact; `InputError` if its backend is one that no host has."""
+    if manifest.backend is not None:
+        raise InputError(f"{manifest.backend.not_run}: give an artefact built without --backend")
+    return runtime_for(manifest.format)
 
 
 def _installed(name: str) -> str | None:

@@ -136,6 +136,8 @@ def _distrusted(budget: Budget, measurements: Measurements) -> str:
 
 
 def _why_not(budget: Budget, measurements: Measurements) -> str:
+    if measurements.not_run:
+        return measurements.not_run
     if measurements.failure is not None:
         return "it was not run"
     if budget.metric == "task_accuracy_delta":

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from smolship.artefact import Manifest
 from smolship.export import FORMATS
+from smolship.export.executorch.backends import BACKENDS
 from smolship.quantize import RECIPES
 from smolship.quantize.formats import FORMAT_GRIDS
 from smolship.quantize.grids import GRIDS, Grid
@@ -75,7 +76,17 @@ def formats() -> str:
     """Formats and the runtimes that check them."""
     rows = [(f.name, f.title, f.model_file, RUNTIMES[f.name].title, f"`smolship[{f.extra}]`") for f in FORMATS.values()]
     columns = ("format", "what", "model file", "checked on", "extra")
-    return "# Formats and runtimes\n\n" + markdown_table(columns, rows)
+    lowered = [
+        (b.name, b.title, ", ".join(b.grids), "yes" if b.runs_here else "no", b.summary) for b in BACKENDS.values()
+    ]
+    return "\n".join(
+        [
+            "# Formats and runtimes\n",
+            markdown_table(columns, rows),
+            "The backends of ExecuTorch (`--backend`):\n",
+            markdown_table(("backend", "what", "grids", "run here", "for"), lowered),
+        ]
+    )
 
 
 def targets() -> str:

@@ -210,6 +210,68 @@ def test_the_examples_of_the_model_card_run(run: Run, fmt: str) -> None:
         assert "The capital of France is Paris." in run_python(example, folder)
 
 
+TEN = (
+    "What is the capital of France?",
+    "Name a colour of the rainbow.",
+    "What is the opposite of hot?",
+    "How many days are in a week?",
+    "What is the chemical symbol for water?",
+    "Who wrote Romeo and Juliet?",
+    "What do bees make?",
+    "Write a sentence about the sea.",
+    "Explain what a bicycle is.",
+    "Give me three tips for sleeping well.",
+)
+ANSWER = 48
+"""tokens that an answer may have"""
+
+
+def test_executorch_s_own_runner_gives_the_same_tokens_on_ten_prompts(run: Run, tmp_path: Path) -> None:
+    """The greedy tokens of ours, up to the end token or the limit; some answers end, some do not."""
+    from smolship.runtime_checks.probe.backend_executorch import Backend
+
+    folder = run.out / "SmolLM2-135M-Instruct-q8-executorch"
+    prompts = [
+        f"<|im_start|>system\nAnswer in English.<|im_end|>\n<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
+        for text in TEN
+    ]
+    place = tmp_path / "answers.json"  # the runner prints its answers on stdout by itself
+    run_python(LLM_RUNNER.format(prompts=prompts, count=ANSWER, place=str(place)), folder)
+    said = json.loads(place.read_text())
+    backend = Backend(str(folder), 2048, 2)
+    (end,) = backend.tokenize("<|im_end|>")
+    ended = []
+    for prompt, answer in zip(prompts, said, strict=True):
+        logits, tokens = backend.prefill(backend.tokenize(prompt)), list[int]()
+        while len(tokens) < ANSWER and end not in tokens:
+            tokens.append(int(logits.argmax()))
+            logits = backend.decode(tokens[-1])
+        assert [piece.encode() for piece in answer] == [backend.detokenize([token]) for token in tokens]
+        ended.append(end in tokens)
+    assert "Paris" in "".join(said[0])
+    assert any(ended)
+    assert not all(ended)
+
+
+LLM_RUNNER = """
+import ctypes
+import json
+from pathlib import Path
+import executorch
+from executorch.extension.llm.runner import GenerationConfig, TextLLMRunner
+
+library = Path(executorch.__path__[0]) / "lib" / "libexecutorch_kernels_quantized.so"
+ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+runner, answers = TextLLMRunner("model.pte", "tokenizer.json"), []
+for prompt in {prompts!r}:
+    pieces = []
+    runner.reset()
+    runner.generate(prompt, GenerationConfig(max_new_tokens={count}, temperature=0.0, echo=False), pieces.append)
+    answers.append(pieces)
+Path({place!r}).write_text(json.dumps(answers))
+"""
+
+
 def test_another_device_s_speed_is_not_measured_here(run: Run) -> None:
     folder = run.out / "SmolLM2-135M-Instruct-q4-e8-calibrated-gguf"
     ended = smolship("check", folder, "-t", "raspberry-pi-5", "--repeats", "1", "--json")

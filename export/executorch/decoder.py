@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM, Architecture
 from smolship.export.executorch.attention import Attention, FusedAttention, Step
 from smolship.export.executorch.codes import INT4_GROUP, exchange_pairs
-from smolship.export.executorch.layers import QuantisedEmbedding, QuantisedLinear, SplitRows, quantise_rows
+from smolship.export.executorch.layers import (
+    QuantisedEmbedding,
+    QuantisedLinear,
+    SplitRows,
+    careful_linear,
+    product,
+    quantise_rows,
+)
 from smolship.quantize import Blocks, QuantizedModel
 
 MASKED = 1e9
@@ -35,8 +42,8 @@ class RMSNorm(nn.Module):
         self.register_buffer("epsilon", torch.tensor([epsilon]))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = torch.nn.functional.linear(x * x, self.mean)  # [n, 1]
-        return x * torch.rsqrt(mean + self.epsilon) * self.weight
+        mean = torch.nn.functional.linear(x * x, self.mean, self.epsilon)  # [n, 1], with ε
+        return x * torch.rsqrt(mean) * self.weight
 
 
 class Layer(nn.Module):
@@ -48,17 +55,16 @@ class Layer(nn.Module):
         self.attention_norm = _norm(model, prefix + "input_layernorm.weight")
         self.attention = attention(model, prefix + "self_attn.", context)
         self.mlp_norm = _norm(model, prefix + "post_attention_layernorm.weight")
-        self.gate, self.up, self.down = (
-            QuantisedLinear(name, model.blocks(name, "executorch"))
-            for name in (f"{prefix}mlp.{part}_proj.weight" for part in ("gate", "up", "down"))
-        )
+        gate, up, down = (f"{prefix}mlp.{part}_proj.weight" for part in ("gate", "up", "down"))
+        self.gate = QuantisedLinear(gate, model.blocks(gate, "executorch"))
+        self.up, self.down = (careful_linear(name, model.blocks(name, "executorch")) for name in (up, down))
 
     def forward(self, h: Tensor, step: Step) -> Tensor:
         h = h + self.attention(self.attention_norm(h), step)
-        x = quantise_rows(self.mlp_norm(h))
-        gate = self.gate(x)
-        out: Tensor = h + self.down(quantise_rows(gate * torch.sigmoid(gate) * self.up(x)))
-        return out
+        x = self.mlp_norm(h)
+        rows = quantise_rows(x)
+        gate = self.gate(rows)
+        return h + product(self.down, gate * torch.sigmoid(gate) * product(self.up, x, rows))
 
 
 class TiedHead(nn.Module):
@@ -90,6 +96,8 @@ class Decoder(nn.Module):
 
     frequencies: Tensor
     columns: Tensor
+    head_scales: Tensor
+    """of the scores, [heads + kv heads, 1]: the queries' alone"""
 
     def __init__(self, model: QuantizedModel, context: int, *, custom_sdpa: bool = False) -> None:
         super().__init__()
@@ -103,6 +111,8 @@ class Decoder(nn.Module):
         self.head = TiedHead(embedding)
         self.register_buffer("frequencies", _frequencies(a))
         self.register_buffer("columns", torch.arange(context, dtype=torch.float32))
+        scale = torch.full((a.heads, 1), a.head_dim**-0.5)
+        self.register_buffer("head_scales", torch.cat((scale, torch.ones(a.kv_heads, 1))))
 
     def forward(self, tokens: Tensor, start_pos: Tensor) -> Tensor:
         count = tokens.shape[1]
@@ -124,7 +134,8 @@ class Decoder(nn.Module):
         angles = torch.cat((angles, angles), dim=-1).view(-1, 1, self.head_dim)
         columns = torch.narrow_copy(self.columns, 0, 0, length).view(1, -1)
         penalty = torch.clamp(floats.repeat(self.group).view(-1, 1) - columns, -1.0, 0.0) * MASKED
-        return Step(positions, start, length, angles.cos(), angles.sin(), penalty)
+        cos, sin = angles.cos() * self.head_scales, angles.sin() * self.head_scales
+        return Step(positions, start, length, cos, sin, penalty)
 
 
 def _norm(model: QuantizedModel, name: str) -> RMSNorm:

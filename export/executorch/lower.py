@@ -9,6 +9,8 @@ from executorch.exir import (
     ExecutorchBackendConfig,
     to_edge_transform_and_lower,
 )
+from executorch.exir.dialects._ops import ops as exir_ops
+from executorch.exir.pass_base import PassBase, PassResult
 from executorch.exir.passes import MemoryPlanningPass
 from torch.export import Dim, ExportedProgram, export
 
@@ -38,6 +40,7 @@ def lower(program: ExportedProgram, constants: dict[str, Any]) -> EdgeProgramMan
     """
     edge = to_edge_transform_and_lower(
         program,
+        transform_passes=[_WithoutCopies()],
         partitioner=[CacheSeparatedPartitioner()],
         constant_methods=constants,
         # the verifier knows core ATen alone, and the graph keeps torchao's and the embedding's operators on purpose
@@ -62,11 +65,28 @@ def serialise(edge: EdgeProgramManager) -> bytes:
     return bytes(program.buffer)
 
 
+class _WithoutCopies(PassBase):  # type: ignore[misc]
+    """Drops `.contiguous()` after a permutation: in this dialect a permutation is a copy, which is contiguous."""
+
+    def call(self, graph_module: torch.fx.GraphModule) -> PassResult:
+        clones = [n for n in graph_module.graph.nodes if n.target == exir_ops.edge.aten.clone.default]
+        for clone in clones:
+            clone.replace_all_uses_with(clone.args[0])
+            graph_module.graph.erase_node(clone)
+        graph_module.recompile()
+        return PassResult(graph_module, bool(clones))
+
+
 class _PlanningInPlace(MemoryPlanningPass):  # type: ignore[misc]
-    """Memory planning that knows that an in-place update needs no memory: the stock one sets aside a second cache."""
+    """Memory planning that knows that an updated cache is the cache: the stock one sets aside a second at the end.
+
+    A graph gives the buffers that it changed as outputs, and the planner would have them in memory of their own.
+    """
 
     def run(self, graph_module: torch.fx.GraphModule, graph_signature: Any = None) -> Any:
         for node in graph_module.graph.nodes:
             if node.op == "call_function" and "index_put_" in str(node.target):
                 node.meta["spec"] = node.args[0].meta["spec"]
+            elif node.op == "output":
+                node.meta["spec"] = [value.meta["spec"] for value in node.args[0]]
         return super().run(graph_module, graph_signature)

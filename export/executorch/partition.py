@@ -13,6 +13,8 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 from torch.fx.passes.infra.partitioner import Partition
 
+from smolship.export.executorch.xnnpack_nodes import ADDED, REPLACED
+
 ANGLES = ("aten.cos.default", "aten.sin.default")
 ON_CPU = ("CosConfig", "SinConfig")
 """the rotary angles reach thousands of radians, where libm is exact and XNNPACK's approximation is not"""
@@ -36,9 +38,8 @@ class CacheSeparatedPartitioner(XnnpackPartitioner):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        super().__init__(
-            configs=[_with_unknown_lengths(c) for c in ALL_PARTITIONER_CONFIGS if c.__name__ not in ON_CPU]
-        )
+        stock = [c for c in ALL_PARTITIONER_CONFIGS if c.__name__ not in (*ON_CPU, *REPLACED)]
+        super().__init__(configs=[*map(_with_unknown_lengths, stock), *ADDED])
         # XNNPACK's preprocessing runs 17 graph passes on each delegate; our graph needs none but the one this asks for.
         self.delegation_spec = DelegationSpec(XnnpackBackend.__name__, [CompileSpec("dqlinear_partitioner", b"")])
 

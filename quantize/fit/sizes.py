@@ -35,11 +35,19 @@ def _onnx(tensor: str, shape: Shape, grid: Grid) -> int:
     return payload(shape, grid) + frame
 
 
+SPLIT = ("v_proj.weight", "up_proj.weight", "down_proj.weight")
+"""matrices of 8 bits whose inputs a .pte splits into two parts"""
+SPLITTING = 1621
+"""bytes of XNNPACK's graph that this takes"""
+
+
 def _executorch(tensor: str, shape: Shape, grid: Grid) -> int:
     """Codes and scales, each a segment of its own; the embedding's codes once, its scales for gather and head."""
     codes = shape[0] * shape[1] * grid.bits // 8
     scales = payload(shape, grid) - codes
-    return rounded_up(codes, 128) + rounded_up(scales, 128) * (2 if tensor == EMBEDDING else 1)
+    split = grid.bits == 8 and tensor.endswith(SPLIT)
+    stored = rounded_up(codes, 128) + rounded_up(scales, 128) * (2 if tensor == EMBEDDING else 1)
+    return stored + (SPLITTING if split else 0)
 
 
 STORAGES: dict[str, Storage] = {

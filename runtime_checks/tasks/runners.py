@@ -12,7 +12,7 @@ from smolship.checkpoint import EMBEDDING
 from smolship.quiet import quiet
 from smolship.reference import Reference
 from smolship.runtime_checks.probe.backend import Backend
-from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.runtimes import runtime_of
 from smolship.runtime_checks.tasks.likelihoods import Logits, Runner
 
 REWINDING: dict[str, str] = {"gguf": "smolship.runtime_checks.tasks.rewinding_gguf"}
@@ -50,7 +50,7 @@ class FullPrecision:
 
 def open_runner(artefact: Artefact, threads: int) -> Runner:
     """An artefact loaded on its own runtime in this process; `InputError` if that is not installed."""
-    runtime = runtime_for(artefact.manifest.format)
+    runtime = runtime_of(artefact.manifest)
     runtime.require()
     folder, context = str(artefact.folder.resolve()), artefact.manifest.context
     with quiet():

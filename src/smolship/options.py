@@ -101,6 +101,12 @@ WeightsBeside = Annotated[
         "--weights-beside", help="Write ONNX weights into a second file, model.onnx.data: mapped, and above 2 GB."
     ),
 ]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        help="Lower ExecuTorch files to another backend, for devices alone: coreml, vulkan.", show_default="xnnpack"
+    ),
+]
 FitTarget = Annotated[str, typer.Option("--target", "-t", help="Whose size budget `--fit target` keeps to.")]
 Threads = Annotated[
     int, typer.Option(min=1, help="Threads of every runtime.", show_default="the cores here, at most 4")

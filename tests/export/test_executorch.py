@@ -1,6 +1,7 @@
 """ExecuTorch files of tiny random models, built once a grid and run on the real runtime."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_the_size_is_as_predicted(built: Built) -> None:
     predicted = sizes_under(checkpoint, model.recipe, frame_of(checkpoint, FORMATS["executorch"], CONTEXT))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert abs(predicted.model - sizes.pop("model.pte")) < 1000
-    assert predicted.others == sum(sizes.values())
+    assert 0 <= predicted.others - sum(sizes.values()) <= 6  # the name of the embedding's kernel
 
 
 def test_runtime_computes_what_the_exported_module_does(built: Built) -> None:
@@ -179,6 +180,30 @@ def test_the_tied_embedding_is_stored_once(narrow: Built) -> None:
     head = pte.segments[pte.named[stored_tensor(EMBEDDING, blocks).codes]]
     assert head.offset == pte.constant_operands("forward", EMBEDDING_OPERATORS[blocks.grid])[0].offset
     assert pte.data.count(pte.bytes_at(head.offset, head.size)) == 1
+
+
+def test_the_cache_is_planned_once_and_in_half_precision(mixed: Built) -> None:
+    """Two buffers a layer, each at one place, however often the program names it: updated, read, given back."""
+    from executorch.exir.schema import ScalarType
+
+    from smolship.export.executorch.program import PteFile
+
+    model, folder = mixed
+    a = model.checkpoint.architecture
+    plan = PteFile((folder / "model.pte").read_bytes())._plan("forward")
+    shapes = {(a.kv_heads, a.head_dim, CONTEXT), (a.kv_heads, CONTEXT, a.head_dim)}
+    tensors = [value.val for value in plan.values if type(value.val).__name__ == "Tensor"]
+    caches = [tensor for tensor in tensors if tuple(tensor.sizes) in shapes]
+    places = {(tensor.allocation_info.memory_id, tensor.allocation_info.memory_offset_low) for tensor in caches}
+    assert {tensor.scalar_type for tensor in caches} == {ScalarType.HALF}
+    assert len(places) == 2 * a.layers
+    assert all(end <= start for end, start in _neighbours(places, 2 * a.kv_heads * a.head_dim * CONTEXT))
+
+
+def _neighbours(places: set[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """Where each buffer of `size` bytes ends and where the next one begins."""
+    starts = sorted(offset for _, offset in places)
+    return [(first + size, second) for first, second in pairwise(starts)]
 
 
 def test_only_portable_and_quantised_operators_stay_outside(mixed: Built) -> None:

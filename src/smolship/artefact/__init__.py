@@ -4,6 +4,7 @@ from smolship.artefact.artefact import Artefact, Foreign
 from smolship.artefact.files import CARD_FILE, CARD_LINE, MEASUREMENTS_FILE, is_card, list_files, sha256_of
 from smolship.artefact.manifest import (
     MANIFEST_FILE,
+    BackendRecord,
     DivergenceRecord,
     FileRecord,
     Manifest,
@@ -19,6 +20,7 @@ __all__ = [
     "MANIFEST_FILE",
     "MEASUREMENTS_FILE",
     "Artefact",
+    "BackendRecord",
     "DivergenceRecord",
     "FileRecord",
     "Foreign",

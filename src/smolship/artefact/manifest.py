@@ -21,6 +21,18 @@ class SourceRecord(Record):
     instruct: bool
 
 
+class BackendRecord(Record):
+    """What the graph of a file was lowered to that only other devices have: nothing of it is ever measured here."""
+
+    name: str
+    title: str
+
+    @property
+    def not_run(self) -> str:
+        """That, in a sentence."""
+        return f"{self.title} is not run here, for only the devices that the file is meant for have it"
+
+
 class FileRecord(Record):
     """One file of an artefact."""
 
@@ -66,6 +78,8 @@ class Manifest(Record):
     manifest_version: Literal[1] = 1
     source: SourceRecord
     format: str
+    backend: BackendRecord | None = None
+    """`None` for files that the format's own runtime runs on any machine"""
     recipe: str
     rounding: str
     calibration: str | None = None
@@ -81,6 +95,11 @@ class Manifest(Record):
     """of smolship and of the libraries that took part in writing the files"""
     files: tuple[FileRecord, ...]
     coverage: tuple[TensorRecord, ...]
+
+    @property
+    def label(self) -> str:
+        """The format, and the backend if there is one: what tells an artefact from others of its recipe."""
+        return self.format if self.backend is None else f"{self.format}-{self.backend.name}"
 
     @property
     def bytes(self) -> int:

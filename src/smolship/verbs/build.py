@@ -35,6 +35,7 @@ def ship(
     calibration_text: options.CalibrationText = None,
     rebuild: options.Rebuild = False,
     weights_beside: options.WeightsBeside = False,
+    backend: options.Backend = None,
     as_json: options.Json = False,
 ) -> None:
     """Build, check and report: the main job."""
@@ -52,7 +53,7 @@ def ship(
     recipes = _recipes(recipe, fit, distil=distil)
     order = Order(
         recipes, _once(format), context, rebuild, _read(calibration_text),
-        goals=goals, distil=distil, weights_beside=weights_beside,
+        goals=goals, distil=distil, weights_beside=weights_beside, backend=backend,
     )  # fmt: skip
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)
@@ -76,6 +77,7 @@ def build(
     calibration_text: options.CalibrationText = None,
     rebuild: options.Rebuild = False,
     weights_beside: options.WeightsBeside = False,
+    backend: options.Backend = None,
     as_json: options.Json = False,
 ) -> None:
     """Write artefacts, one folder for each recipe and format; whole ones that would not change are kept."""
@@ -91,7 +93,7 @@ def build(
     recipes = _recipes(recipe, fit, distil=distil)
     order = Order(
         recipes, _once(format), context, rebuild, _read(calibration_text),
-        goals=goals, distil=distil, weights_beside=weights_beside,
+        goals=goals, distil=distil, weights_beside=weights_beside, backend=backend,
     )  # fmt: skip
     with showing_progress() as progress:
         source = open_checkpoint(checkpoint, revision=revision, progress=progress)

@@ -56,7 +56,7 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
         kind += " (already quantised: low-bit figures flatter)"
     facts = [
         ("source", kind),
-        ("format", manifest.format),
+        ("format", manifest.label),
         ("recipe", f"{manifest.recipe} (rounding: {manifest.rounding})"),
         ("context", f"{manifest.context} tokens"),
         ("bits/weight", f"{manifest.bits_per_weight:.3f}"),

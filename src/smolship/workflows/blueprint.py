@@ -8,6 +8,7 @@ from smolship import __version__
 from smolship.artefact import (
     MANIFEST_FILE,
     Artefact,
+    BackendRecord,
     DivergenceRecord,
     Manifest,
     SourceRecord,
@@ -57,11 +58,14 @@ class Order:
     """train the scales and gains of fitted files too; a recipe says for itself whether it is distilled"""
     weights_beside: bool = False
     """weights in a second file beside the model"""
+    backend: str | None = None
+    """what ExecuTorch files are lowered to; `None` is XNNPACK"""
 
     def line(self, name: str) -> Format:
-        """The format of that name, as it is wanted; `InputError` if it is unknown, or is one file and may not be."""
+        """The format of that name, as it is wanted; `InputError` if it is unknown or cannot be had so."""
         found = format_named(name)
-        return found.with_weights_beside() if self.weights_beside else found
+        found = found.with_weights_beside() if self.weights_beside else found
+        return found if self.backend is None else found.with_backend(self.backend)
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,12 @@ class Blueprint:
         """The divergence that the choice of grids foresaw."""
         return None if self.fitting is None else self.fitting.predicted
 
+    @property
+    def backend(self) -> BackendRecord | None:
+        """What the manifest says of the backend."""
+        backend = self.format.backend
+        return None if backend is None else BackendRecord(name=backend.name, title=backend.title)
+
     def describes(self, manifest: Manifest) -> bool:
         """Whether building again would write what `manifest` already lists."""
         listed = (manifest.source, manifest.format, manifest.recipe, manifest.rounding, manifest.calibration)
@@ -116,6 +126,7 @@ class Blueprint:
         grids = {line.tensor: line.grid for line in manifest.coverage if len(line.shape) == 2}
         same = (manifest.context, manifest.versions, grids) == (self.context, self.versions, self.grids)
         same &= (len(manifest.model_files) > 1) == self.format.weights_beside
+        same &= manifest.backend == self.backend
         return same and listed == wanted and manifest.predicted_divergence == self.predicted
 
 
@@ -123,7 +134,7 @@ def blueprint_of(
     checkpoint: Checkpoint, out: Path, recipe: Recipe, line: Format, order: Order, grids: dict[str, str]
 ) -> Blueprint:
     """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed."""
-    place = out / f"{checkpoint.name}-{recipe.name}-{line.name}"
+    place = out / f"{checkpoint.name}-{recipe.name}-{line.label}"
     calibrating = Calibrating(order.calibration_text, order.calibration_sequences)
     calibration = calibrating.described(checkpoint.name) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
@@ -176,6 +187,7 @@ def write(blueprint: Blueprint, model: QuantizedModel, progress: Progress) -> Ar
         manifest = Manifest(
             source=blueprint.source,
             format=blueprint.format.name,
+            backend=blueprint.backend,
             recipe=blueprint.recipe.name,
             rounding=blueprint.recipe.rounding,
             calibration=blueprint.calibration,

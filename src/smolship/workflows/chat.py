@@ -17,7 +17,7 @@ from smolship.checkpoint.gguf_header import read_header
 from smolship.checkpoint.gguf_metadata import read_architecture, read_tokenizer
 from smolship.errors import InputError, RuntimeFailure
 from smolship.quiet import quiet
-from smolship.runtime_checks.runtimes import runtime_for
+from smolship.runtime_checks.runtimes import runtime_of
 
 if TYPE_CHECKING:
     from smolship.runtime_checks.probe.backend import Backend
@@ -49,7 +49,7 @@ class Chat:
     def __init__(self, artefact: Artefact, threads: int, sampling: Sampling) -> None:
         """`RuntimeFailure` if the runtime refuses the file, `InputError` if it is missing or a file was changed."""
         artefact.verify()
-        runtime = runtime_for(artefact.manifest.format)
+        runtime = runtime_of(artefact.manifest)
         runtime.require()
         self.context = artefact.manifest.context
         self._template, self._roles = _shipped(artefact)

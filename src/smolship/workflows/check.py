@@ -11,7 +11,7 @@ from smolship.errors import InputError
 from smolship.foreign import ForeignFile, Opened
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.card import own_readme, render_card, write_card
-from smolship.runtime_checks.check_artefact import Settings, check_artefact
+from smolship.runtime_checks.check_artefact import Settings, check_artefact, not_run
 from smolship.runtime_checks.measurements import Measurements
 from smolship.runtime_checks.prompts import questions
 from smolship.runtime_checks.runtimes import runtime_for
@@ -75,6 +75,9 @@ def check(
         if artefact.is_ours:  # of others the hashes were taken when they were bound
             artefact.verify()
 
+    if all(artefact.manifest.backend for artefact in artefacts):  # nothing to hold against the reference
+        return [_kept(artefact, not_run(artefact, described(checkpoint)), checkpoint) for artefact in artefacts]
+
     def load() -> "Reference":
         from smolship.reference import Reference  # torch: only a check that runs needs it
 
@@ -84,12 +87,20 @@ def check(
     with reference_windows(load, chosen, described(checkpoint), progress) as reference:
         measured = []
         for artefact in artefacts:
-            measurements = check_artefact(artefact, checkpoint, reference, settings, tasks=asked, progress=progress)
-            if artefact.is_ours:
-                measurements.write(artefact.folder)
-                write_card(artefact.folder, render_card(artefact.manifest, checkpoint, measurements))
-            measured.append(measurements)
+            if artefact.manifest.backend:
+                measurements = not_run(artefact, reference.described)
+            else:
+                measurements = check_artefact(artefact, checkpoint, reference, settings, tasks=asked, progress=progress)
+            measured.append(_kept(artefact, measurements, checkpoint))
         return measured
+
+
+def _kept(artefact: Artefact, measurements: Measurements, checkpoint: Checkpoint) -> Measurements:
+    """The measurements, put beside an artefact of ours with a new model card."""
+    if artefact.is_ours:
+        measurements.write(artefact.folder)
+        write_card(artefact.folder, render_card(artefact.manifest, checkpoint, measurements))
+    return measurements
 
 
 def kept_readmes(folders: Iterable[Path]) -> list[str]:
@@ -156,7 +167,7 @@ def bind(opened: Sequence[Opened], checkpoint: Checkpoint) -> list[Artefact]:
     bound = [one if isinstance(one, Artefact) else one.bound_to(checkpoint) for one in opened]
     seen: set[tuple[str, str]] = set()
     for artefact in bound:
-        key = artefact.manifest.recipe, artefact.manifest.format
+        key = artefact.manifest.recipe, artefact.manifest.label
         if key in seen:
             raise InputError(f"two {key[1]} files go by the name {key[0]}: rename one, or check one at a time")
         seen.add(key)

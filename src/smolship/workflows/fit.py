@@ -115,6 +115,8 @@ def _choice(task: _Task, costs: dict[str, dict[str, float]]) -> Choice:
 
 def _task(checkpoint: Checkpoint, fmt: str, goal: Goal, order: Order, progress: Progress) -> _Task:
     line = order.line(fmt)
+    if line.backend is not None:
+        raise InputError(f"--fit weighs what XNNPACK's files take: give --recipe with --backend {line.backend.name}")
     sizes = sizes_of(checkpoint.architecture, fmt)
     grids = alternating(sizes)
     model_file, others = _stand_in_bytes(checkpoint, line, order.context, grids, progress)

@@ -49,7 +49,9 @@ def prove_identical(artefacts: Sequence[Artefact], progress: Progress = Silent()
 
 def _unpack(artefact: Artefact) -> dict[str, Blocks]:
     """The matrices in the model file, which must be those on the manifest's coverage table."""
-    unpacked = format_named(artefact.manifest.format).load().unpack(artefact.folder)
+    line, backend = format_named(artefact.manifest.format), artefact.manifest.backend
+    line = line if backend is None else line.with_backend(backend.name)
+    unpacked = line.load().unpack(artefact.folder)
     listed = {line.tensor: line.grid for line in artefact.manifest.coverage if len(line.shape) == 2}
     held = {name: blocks.grid for name, blocks in unpacked.items()}
     for name in listed.keys() | held.keys():
