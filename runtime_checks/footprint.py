@@ -107,7 +107,7 @@ LAID_OUT: dict[str, tuple[float, int]] = {
 """A block of 32 weights in an ONNX file and in ONNX Runtime's memory, in bytes: there its scale and what its zero point
 adds to a sum are float32, and the scale stays where it was loaded, too (onnxruntime 1.32, x86-64)."""
 
-CACHED: dict[str, int] = {"gguf": FLOAT16, "onnx": FLOAT32, "executorch": FLOAT32}
+CACHED: dict[str, int] = {"gguf": FLOAT16, "onnx": FLOAT32, "executorch": FLOAT16}
 """bytes of a number in the KV cache: llama.cpp's default, and what the graphs of the others take"""
 
 CHECKED = (max(FULL.prefill), FULL.first + FULL.decode)
@@ -167,12 +167,12 @@ def _onnx_runtime(stored: Stored, a: Architecture, use: Use, _repacked: int) -> 
 
 
 def _executorch(stored: Stored, a: Architecture, use: Use, _repacked: int) -> tuple[int, int]:
-    """XNNPACK's packed copies; the plan holds the cache twice, whatever it is filled with; the embedding is mapped
-    for gather and head. Calls take at most 128 tokens.
+    """XNNPACK's packed copies; the plan holds the cache, whatever it is filled with; the embedding is mapped for gather
+    and head. Calls take at most 128 tokens; what passes between their operators was fitted.
     """
-    packed, plan = sum(stored.matrices.values()), 2 * cache_bytes(a, "executorch", use.context)
-    calls = 13 * 128 * FLOAT32 * (a.hidden + a.intermediate)
-    return packed + plan + calls, 2 * stored.embedding + 2 * _MB
+    packed, plan = sum(stored.matrices.values()), cache_bytes(a, "executorch", use.context)
+    calls = 36 * 128 * FLOAT32 * (a.hidden + a.intermediate)
+    return packed + plan + calls, stored.embedding + 7 * _MB
 
 
 _RUNTIMES: dict[str, Callable[[Stored, Architecture, Use, int], tuple[int, int]]] = {

@@ -3,7 +3,7 @@
 import pytest
 
 from smolship.checkpoint import Architecture
-from smolship.runtime_checks.footprint import Memory, Stored, Use, cache_bytes, checked, full, memory_on
+from smolship.runtime_checks.footprint import PYTHON, Memory, Stored, Use, cache_bytes, checked, full, memory_on
 from smolship.targets import Target, load_target
 from smolship.targets.target import parse_target
 
@@ -20,14 +20,16 @@ MODELS = {
 """SmolLM2's three sizes, as their config.json on the hub has them"""
 
 DEMO = [
-    # `make demo`, two cores of an AMD EPYC, context 2,048: model file, peak, anonymous memory at the peak
-    ("q8", "gguf", 144_810_784, 279_064_576, 105_373_696),
-    ("q8", "onnx", 143_239_276, 387_973_120, 346_353_664),
-    ("q8", "executorch", 136_137_472, 708_231_168, 494_587_904),
-    ("q4-e8", "gguf", 91_726_624, 285_732_864, 165_064_704),
-    ("q4-e8", "onnx", 90_158_739, 309_420_032, 267_841_536),
-    ("q4-e8", "executorch", 89_070_464, 659_693_568, 446_070_784),
+    # `make demo`, two cores of an AMD EPYC: context, model file, peak, anonymous memory at the peak
+    ("q8", "gguf", 2048, 144_810_784, 279_064_576, 105_373_696),
+    ("q8", "onnx", 2048, 143_239_276, 387_973_120, 346_353_664),
+    ("q8", "executorch", 1024, 136_240_000, 482_226_176, 352_546_816),
+    ("q4-e8", "gguf", 2048, 91_726_624, 285_732_864, 165_064_704),
+    ("q4-e8", "onnx", 2048, 90_158_739, 309_420_032, 267_841_536),
+    ("q4-e8", "executorch", 1024, 89_017_088, 428_351_488, 298_835_968),
 ]
+RESIDENT = {"executorch": 87_300_000}
+"""bytes of the libraries that were resident in those runs before a model was loaded, where less than usual"""
 ROWS = 6 * 576 * 30 + 1536 * 30 * 2  # of 135M's matrices, the embedding's apart: what `int8-row` has scales for
 LAYERS, EMBEDDING = 106_168_320, 28_311_552
 
@@ -59,18 +61,19 @@ def a_board(features: str) -> Target:
 @pytest.mark.parametrize(("model", "mebibytes"), [("135M", 180), ("360M", 320), ("1.7B", 1536)])
 def test_the_cache_of_8192_tokens(model: str, mebibytes: int) -> None:
     assert cache_bytes(MODELS[model], "gguf", 8192) == mebibytes * MIB
-    for fmt in ("onnx", "executorch"):  # in float32
-        assert cache_bytes(MODELS[model], fmt, 8192) == 2 * mebibytes * MIB
+    assert cache_bytes(MODELS[model], "executorch", 8192) == mebibytes * MIB
+    assert cache_bytes(MODELS[model], "onnx", 8192) == 2 * mebibytes * MIB  # in float32
 
 
-@pytest.mark.parametrize(("recipe", "fmt", "file", "peak", "anonymous"), DEMO)
+@pytest.mark.parametrize(("recipe", "fmt", "context", "file", "peak", "anonymous"), DEMO)
 def test_the_peak_is_within_three_per_cent_of_what_was_measured(
-    recipe: str, fmt: str, file: int, peak: int, anonymous: int, monkeypatch: pytest.MonkeyPatch
+    recipe: str, fmt: str, context: int, file: int, peak: int, anonymous: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("smolship.runtime_checks.footprint.processor", lambda: ("AMD EPYC", ["avx2"]))
-    found = on(load_target("host"), recipe, fmt, checked(2048), file).metrics()
-    assert found["peak_memory"] == pytest.approx(peak, rel=0.03)
+    found = on(load_target("host"), recipe, fmt, checked(context), file).metrics()
+    less = PYTHON[fmt].file - RESIDENT.get(fmt, PYTHON[fmt].file)
+    assert found["peak_memory"] - less == pytest.approx(peak, rel=0.03)
     assert found["anonymous_memory"] == pytest.approx(anonymous, rel=0.03)
     assert found["peak_memory"] == found["anonymous_memory"] + found["file_memory"]
 
@@ -89,7 +92,7 @@ def test_llama_cpp_rounds_the_context_up_and_the_others_do_not() -> None:
 
     assert anonymous("gguf", 257) == anonymous("gguf", 512) > anonymous("gguf", 256)
     step = cache_bytes(MODELS["135M"], "executorch", 1)
-    assert anonymous("executorch", 257) - anonymous("executorch", 256) == 2 * step
+    assert anonymous("executorch", 257) - anonymous("executorch", 256) == step
 
 
 def test_only_onnx_runtime_s_cache_grows_as_it_is_filled() -> None:
