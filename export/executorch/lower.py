@@ -66,7 +66,7 @@ def serialise(edge: EdgeProgramManager) -> bytes:
 
 
 class _WithoutCopies(PassBase):  # type: ignore[misc]
-    """Drops `.contiguous()` after a permutation: in this dialect a permutation is a copy, which is contiguous."""
+    """Drops copies: all of this graph are `.contiguous()` of a permutation, which is a copy itself in this dialect."""
 
     def call(self, graph_module: torch.fx.GraphModule) -> PassResult:
         clones = [n for n in graph_module.graph.nodes if n.target == exir_ops.edge.aten.clone.default]

@@ -27,7 +27,7 @@ order to expect, no more."""
 
 BY_ACTIVATIONS: dict[str, int] = {"gguf": 0, "onnx": 0, "executorch": 1}
 """Of one recipe: formats whose runtime rounds activations by blocks before the one that rounds them by rows (`q8`:
-0.0040, 0.0039 and 0.0144 nats measured, docs/fidelity.md)."""
+0.0040, 0.0039 and 0.0075 nats measured, docs/fidelity.md)."""
 
 WHILE_CHECKED = FULL.first + FULL.decode // 2
 """tokens in the cache halfway through what `check` decodes to time it"""
