@@ -5,6 +5,8 @@ of `- op: NAMESPACE::NAME.OVERLOAD`. What gen_oplist itself writes (`selected_op
 that option refuses. A schema has no place for types: a build by types reads the .pte (`EXECUTORCH_SELECT_OPS_MODEL`).
 """
 
+from pathlib import Path
+
 from smolship.errors import InputError
 from smolship.export.executorch.program import PteFile
 
@@ -37,3 +39,9 @@ def operators_yaml(data: bytes) -> str:
     lines = ["# The operators that model.pte calls, for -DEXECUTORCH_SELECT_OPS_YAML=. It also needs:"]
     lines += [f"#   -D{OPTIONS[name]}=ON ({name})" for name in sorted(needs)]
     return "\n".join([*lines, *(f"- op: {operator}" for operator in sorted(operators)), ""])
+
+
+def write_program(data: bytes, folder: Path) -> None:
+    """A .pte and the list of its operators, into an artefact's folder; the errors of `operators_yaml`."""
+    (folder / "model.pte").write_bytes(data)
+    (folder / OPERATORS_FILE).write_text(operators_yaml(data), encoding="utf-8")

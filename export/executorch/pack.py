@@ -27,7 +27,7 @@ def pack(
     with progress.task("ExecuTorch: round the weights"), quiet():
         from smolship.export.executorch import lower
         from smolship.export.executorch.decoder import Decoder
-        from smolship.export.executorch.operators import OPERATORS_FILE, operators_yaml
+        from smolship.export.executorch.operators import write_program
         from smolship.export.executorch.share import share_embedding
 
         stored = {n: stored_tensor(n, model.blocks(n, "executorch")) for n in model.matrices()}
@@ -42,9 +42,7 @@ def pack(
         edge = lower.lower(program, constants)
         del program
     with progress.task("ExecuTorch: plan the memory, write"), quiet():
-        data = share_embedding(lower.serialise(edge), stored[EMBEDDING])
-        (folder / "model.pte").write_bytes(data)
-        (folder / OPERATORS_FILE).write_text(operators_yaml(data), encoding="utf-8")
+        write_program(share_embedding(lower.serialise(edge), stored[EMBEDDING]), folder)
     for name, content in companions(model.checkpoint, context).items():
         (folder / name).write_bytes(content)
 

@@ -11,7 +11,7 @@ from smolship.errors import InputError
 from smolship.export.executorch.delegates.mlprogram import Weight, weights_of, without_chance
 from smolship.export.executorch.metadata import metadata
 from smolship.export.executorch.names import TENSORS_METHOD, StoredTensor, tensors_json
-from smolship.export.executorch.operators import OPERATORS_FILE, operators_yaml
+from smolship.export.executorch.operators import write_program
 from smolship.export.executorch.pack import companions
 from smolship.export.executorch.program import PteFile
 from smolship.progress import Progress, Silent
@@ -51,9 +51,7 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
     with progress.task("ExecuTorch for Core ML: write"), quiet():
         for part in delegated.delegates(edge):
             part._processed_bytes = without_chance(part.processed_bytes)  # noqa: SLF001  (there is no public way)
-        data = delegated.serialise(edge)
-        (folder / "model.pte").write_bytes(data)
-        (folder / OPERATORS_FILE).write_text(operators_yaml(data), encoding="utf-8")
+        write_program(delegated.serialise(edge), folder)
     with progress.task("ExecuTorch for Core ML: read the integers back"):
         delegated.require_integers(model, unpack(folder), TITLE)
     for name, content in companions(model.checkpoint, context).items():

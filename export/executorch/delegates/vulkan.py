@@ -13,7 +13,7 @@ from smolship.errors import InputError, RuntimeFailure
 from smolship.export.executorch.codes import INT4_GROUP, pack_even_low, unpack_nibbles
 from smolship.export.executorch.metadata import metadata
 from smolship.export.executorch.names import EMBEDDING_OPERATORS, TENSORS_METHOD, StoredTensor, tensors_json
-from smolship.export.executorch.operators import OPERATORS_FILE, operators_yaml
+from smolship.export.executorch.operators import write_program
 from smolship.export.executorch.pack import PROMPT_CHUNK, companions
 from smolship.export.executorch.program import PteFile
 from smolship.progress import Progress, Silent
@@ -56,9 +56,7 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
         for part in delegated.delegates(edge):
             _require_whole(part.processed_bytes)
     with progress.task("ExecuTorch for Vulkan: write"), quiet():
-        data = delegated.serialise(edge)
-        (folder / "model.pte").write_bytes(data)
-        (folder / OPERATORS_FILE).write_text(operators_yaml(data), encoding="utf-8")
+        write_program(delegated.serialise(edge), folder)
     with progress.task("ExecuTorch for Vulkan: read the integers back"):
         delegated.require_integers(model, unpack(folder), TITLE)
     for name, content in companions(model.checkpoint, context).items():
