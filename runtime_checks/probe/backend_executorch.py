@@ -107,10 +107,11 @@ class Backend:
             chunk = tokens[start : start + self._chunk]
             positions = range(self._past, self._past + (len(chunk) if self._every_position else 1))
             inputs = torch.tensor([chunk], dtype=torch.int64), torch.tensor(list(positions), dtype=torch.int64)
-            logits = self._module.forward(inputs)[0]
+            # uncloned: torch would clone on threads of its own, which then spin where those of the next call should run
+            logits = self._module.forward(inputs, clone_outputs=False)[0]
             self._past += len(chunk)
         rows: NDArray[np.float32] = logits.float().numpy().reshape(-1, self._vocabulary)
-        return rows
+        return rows.copy()
 
 
 def _load_kernels(program: Path) -> None:
