@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.export.executorch.layers import QuantisedLinear, careful_linear, product, quantise_rows
+from smolship.export.executorch.layers import JoinedLinear, QuantisedLinear, product
 from smolship.quantize import QuantizedModel
 
 
@@ -15,87 +17,93 @@ from smolship.quantize import QuantizedModel
 class Step:
     """What all layers share in one call: n tokens that follow `start` earlier ones."""
 
-    positions: Tensor
-    """int64 [n]"""
+    rows: Tensor
+    """int64 [2n]: the rows of a cache that the tokens' keys fill, then those that their values fill"""
     start: Any
     """an int, symbolic while tracing"""
     length: Any
     """start + n"""
     cos: Tensor
-    """float32 [n, heads + kv heads, head_dim], those of the queries times the scale of the scores"""
+    """float32 [n, heads + 2 kv heads, head_dim]: times the scale of the scores for queries, 1 for values"""
     sin: Tensor
+    """the same, 0 for values"""
     penalty: Tensor
     """float32 [heads per kv head · n, length]: 0 where a query may look, hugely negative where it may not"""
 
 
 class Attention(nn.Module):
-    """Grouped-query attention of portable operators; keys lie transposed, so XNNPACK multiplies them as they are."""
+    """Grouped-query attention of portable operators.
 
-    keys: Tensor
-    """float16 [kv heads, head_dim, context]"""
-    values: Tensor
-    """float16 [kv heads, context, head_dim]"""
+    A position is a row of the cache, so that the filled part is one piece of memory: it is read where it lies (see
+    `planning`). All keys come before all values, and one operator writes both.
+    """
+
+    cache: Tensor
+    """float16 [2 · context, kv heads, head_dim]"""
     halves: Tensor
 
-    def __init__(self, model: QuantizedModel, prefix: str, context: int) -> None:
+    def __init__(self, model: QuantizedModel, prefix: str, context: int, gain: NDArray[np.float32]) -> None:
         super().__init__()
         a = model.checkpoint.architecture
-        self.heads, self.kv_heads, self.head_dim = a.heads, a.kv_heads, a.head_dim
-        matrices = {which: f"{prefix}{which}_proj.weight" for which in "qkvo"}
-        self.q, self.k, self.o = (
-            QuantisedLinear(matrices[which], model.blocks(matrices[which], "executorch")) for which in "qko"
-        )
-        self.v = careful_linear(matrices["v"], model.blocks(matrices["v"], "executorch"))
+        self.heads, self.kv_heads, self.head_dim, self.context = a.heads, a.kv_heads, a.head_dim, context
+        self.qkv = JoinedLinear(model, [f"{prefix}{which}_proj.weight" for which in "qkv"], gain)
+        out = f"{prefix}o_proj.weight"
+        self.o = QuantisedLinear(out, model.blocks(out, "executorch"))
         self.register_buffer("halves", _exchanged_halves(a.head_dim))
-        self._make_cache(a, context)
+        self._make_cache(a)
 
-    def _make_cache(self, a: Architecture, context: int) -> None:
-        self.register_buffer("keys", torch.zeros(a.kv_heads, a.head_dim, context, dtype=torch.float16))
-        self.register_buffer("values", torch.zeros(a.kv_heads, context, a.head_dim, dtype=torch.float16))
+    def _make_cache(self, a: Architecture) -> None:
+        self.register_buffer("cache", torch.zeros(2 * self.context, a.kv_heads, a.head_dim, dtype=torch.float16))
 
     def _rotate(self, x: Tensor, step: Step) -> Tensor:
         """Rotary position embedding of [n, heads, head_dim]; `x @ halves.T` is (-second half, first half) of a head.
 
-        Queries and keys together, and angles for all of it, keep XNNPACK from starting its threads for rows of 64.
+        Queries, keys and values together keep XNNPACK from starting its threads for rows of 64; values come out as
+        they went in. The sines of both halves are equal, so they may come before the exchange: the less there is
+        between the last product of a delegate and the first of the next, the rarer its threads fall asleep.
         """
-        return x * step.cos + torch.nn.functional.linear(x, self.halves) * step.sin
+        return x * step.cos + torch.nn.functional.linear(x * step.sin, self.halves)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        """[n, hidden], normalised, to what is added to the residual stream."""
-        rows = quantise_rows(x)
-        both = torch.cat((self.q(rows), self.k(rows)), dim=-1).view(-1, self.heads + self.kv_heads, self.head_dim)
-        both = self._rotate(both, step)
-        q, k = both[:, : self.heads], both[:, self.heads :]
-        v = product(self.v, x, rows).view(-1, self.kv_heads, self.head_dim)
+        """[1, n, hidden], normalised, to what is added to the residual stream."""
+        qkv = self.qkv(x).view(-1, self.heads + 2 * self.kv_heads, self.head_dim)
+        qkv, turned = self._rotate(qkv, step), self.heads + self.kv_heads
+        q, k, v = qkv[:, : self.heads], qkv[:, self.heads : turned], qkv[:, turned:]
         return product(self.o, self._attend(q, k, v, step))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, step: Step) -> Tensor:
-        """Scaled queries [n, heads, d] on the cache, after k and v [n, kv heads, d] are put in, to [n, heads · d]."""
+        """Scaled queries [n, heads, d] on the cache, with k and v [n, kv heads, d] put in before: [1, n, heads · d]."""
         q = q.permute(1, 0, 2).contiguous().view(self.kv_heads, -1, self.head_dim)  # [kv, heads per kv · n, d]
-        torch.ops.aten.index_put_(self.keys, [None, None, step.positions], k.permute(1, 2, 0).contiguous().half())
-        torch.ops.aten.index_put_(self.values, [None, step.positions], v.permute(1, 0, 2).contiguous().half())
-        keys = torch.narrow_copy(self.keys, 2, 0, step.length).float()
-        values = torch.narrow_copy(self.values, 1, 0, step.length).float()
-        weights = torch.softmax(torch.bmm(q, keys) + step.penalty, dim=-1)  # [kv, heads per kv · n, length]
+        rows = torch.cat((k, v)).half()  # [2n, kv, d]
+        torch.ops.aten.index_put_(self.cache, [step.rows], rows)
+        keys, values = (
+            torch.narrow_copy(self.cache, 0, first, step.length).permute(1, 0, 2).contiguous().float()
+            for first in (0, self.context)
+        )  # [kv, length, d]
+        scores = torch.bmm(q, keys.permute(0, 2, 1)) + step.penalty  # [kv, heads per kv · n, length]
+        weights = torch.softmax(scores, dim=-1)
         y = torch.bmm(weights, values).view(self.heads, -1, self.head_dim)
-        return y.permute(1, 0, 2).contiguous().view(-1, self.heads * self.head_dim)
+        return y.permute(1, 0, 2).contiguous().view(1, -1, self.heads * self.head_dim)
 
 
 class FusedAttention(Attention):
     """The same by ExecuTorch's `llama::` operators, which a runtime must link; caches [1, context, kv heads, d]."""
 
-    def _make_cache(self, a: Architecture, context: int) -> None:
+    keys: Tensor
+    values: Tensor
+
+    def _make_cache(self, a: Architecture) -> None:
         from executorch.extension.llm.custom_ops import custom_ops  # noqa: F401  (registers the operators)
 
-        self.register_buffer("keys", torch.zeros(1, context, a.kv_heads, a.head_dim))
-        self.register_buffer("values", torch.zeros(1, context, a.kv_heads, a.head_dim))
+        self.register_buffer("keys", torch.zeros(1, self.context, a.kv_heads, a.head_dim))
+        self.register_buffer("values", torch.zeros(1, self.context, a.kv_heads, a.head_dim))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, step: Step) -> Tensor:
         ops = torch.ops.llama
         ops.update_cache(k.unsqueeze(0), self.keys, step.start)
         ops.update_cache(v.unsqueeze(0), self.values, step.start)
         y = ops.custom_sdpa(q.unsqueeze(0), self.keys, self.values, step.start, None, 0.0, True, 1.0)
-        flat: Tensor = y.view(-1, self.heads * self.head_dim)
+        flat: Tensor = y.view(1, -1, self.heads * self.head_dim)
         return flat
 
 

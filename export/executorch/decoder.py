@@ -8,7 +8,9 @@ writes the new columns in place, and the part of the cache that is filled enters
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM, Architecture
@@ -16,9 +18,7 @@ from smolship.export.executorch.attention import Attention, FusedAttention, Step
 from smolship.export.executorch.codes import INT4_GROUP, exchange_pairs
 from smolship.export.executorch.layers import (
     QuantisedEmbedding,
-    QuantisedLinear,
-    SplitRows,
-    careful_linear,
+    linear,
     product,
     quantise_rows,
 )
@@ -29,7 +29,7 @@ MASKED = 1e9
 
 
 class RMSNorm(nn.Module):
-    """`x / sqrt(mean(x²) + ε) · w` over rows of [n, hidden]."""
+    """`x / sqrt(mean(x²) + ε) · w` over rows of [1, n, hidden]."""
 
     weight: Tensor
     mean: Tensor
@@ -42,53 +42,52 @@ class RMSNorm(nn.Module):
         self.register_buffer("epsilon", torch.tensor([epsilon]))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = torch.nn.functional.linear(x * x, self.mean, self.epsilon)  # [n, 1], with ε
+        mean = torch.nn.functional.linear(x * x, self.mean, self.epsilon)  # [1, n, 1], with ε
         return x * torch.rsqrt(mean) * self.weight
 
 
 class Layer(nn.Module):
-    """Attention and a gated MLP, each on a normalised copy of the residual stream [n, hidden]."""
+    """Attention and a gated MLP, each on a normalised copy of the residual stream [1, n, hidden]."""
 
     def __init__(self, model: QuantizedModel, index: int, context: int, attention: type[Attention]) -> None:
         super().__init__()
         prefix = f"model.layers.{index}."
-        self.attention_norm = _norm(model, prefix + "input_layernorm.weight")
-        self.attention = attention(model, prefix + "self_attn.", context)
-        self.mlp_norm = _norm(model, prefix + "post_attention_layernorm.weight")
-        gate, up, down = (f"{prefix}mlp.{part}_proj.weight" for part in ("gate", "up", "down"))
-        self.gate = QuantisedLinear(gate, model.blocks(gate, "executorch"))
-        self.up, self.down = (careful_linear(name, model.blocks(name, "executorch")) for name in (up, down))
+        gains = [model.floats(f"{prefix}{which}_layernorm.weight") for which in ("input", "post_attention")]
+        self.attention_norm, self.mlp_norm = (_norm(model, gain) for gain in gains)
+        self.attention = attention(model, prefix + "self_attn.", context, gains[0])
+        names = [f"{prefix}mlp.{part}_proj.weight" for part in ("gate", "up", "down")]
+        self.gate, self.up, self.down = (
+            linear(name, model.blocks(name, "executorch"), gain)
+            for name, gain in zip(names, (gains[1], gains[1], None), strict=True)
+        )
 
     def forward(self, h: Tensor, step: Step) -> Tensor:
         h = h + self.attention(self.attention_norm(h), step)
         x = self.mlp_norm(h)
         rows = quantise_rows(x)
-        gate = self.gate(rows)
+        gate = product(self.gate, x, rows)
         return h + product(self.down, gate * torch.sigmoid(gate) * product(self.up, x, rows))
 
 
 class TiedHead(nn.Module):
-    """Logits [1, vocabulary] of one row [1, hidden], from the embedding's integers in its own byte order."""
+    """Logits [1, vocabulary] of one row [1, 1, hidden], from the embedding's integers in its own byte order."""
 
     exchange: Tensor
 
-    def __init__(self, embedding: Blocks) -> None:
+    def __init__(self, embedding: Blocks, gain: NDArray[np.float32]) -> None:
         super().__init__()
-        self.split = SplitRows(embedding.codes.shape[1])
         self.exchanged = embedding.grid == INT4_GROUP
         if self.exchanged:
             # ExecuTorch's 4-bit embedding and XNNPACK's 4-bit weights disagree on which half of a byte is the even
             # column: with the pairs exchanged, and the inputs that meet them, the bytes are equal (and stored once).
             self.register_buffer("exchange", torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
             embedding = Blocks(exchange_pairs(embedding.codes), embedding.scales, embedding.grid)
-        self.linear = QuantisedLinear(EMBEDDING, embedding)
+        self.linear = linear(EMBEDDING, embedding, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.exchanged:
-            x = torch.nn.functional.linear(x.view(-1, 2), self.exchange).view(1, -1)
-        parts = self.linear(quantise_rows(torch.cat(self.split(x))))  # [2, vocabulary], the weights read once
-        logits: Tensor = parts[0:1] + parts[1:2]
-        return logits
+            x = torch.nn.functional.linear(x.view(-1, 2), self.exchange).view(1, 1, -1)
+        return product(self.linear, x).view(1, -1)
 
 
 class Decoder(nn.Module):
@@ -96,8 +95,10 @@ class Decoder(nn.Module):
 
     frequencies: Tensor
     columns: Tensor
-    head_scales: Tensor
-    """of the scores, [heads + kv heads, 1]: the queries' alone"""
+    rotated: Tensor
+    """[heads + 2 kv heads, 1]: how much a head is turned; queries by the scale of the scores, values not at all"""
+    kept: Tensor
+    """of the same shape: 1 for the values, which are kept as they are"""
 
     def __init__(self, model: QuantizedModel, context: int, *, custom_sdpa: bool = False) -> None:
         super().__init__()
@@ -107,20 +108,22 @@ class Decoder(nn.Module):
         self.embedding = QuantisedEmbedding(EMBEDDING, embedding)
         attention = FusedAttention if custom_sdpa else Attention
         self.layers = nn.ModuleList(Layer(model, i, context, attention) for i in range(a.layers))
-        self.norm = _norm(model, FINAL_NORM)
-        self.head = TiedHead(embedding)
+        gain = model.floats(FINAL_NORM)
+        self.norm = _norm(model, gain)
+        self.head = TiedHead(embedding, gain)
         self.register_buffer("frequencies", _frequencies(a))
         self.register_buffer("columns", torch.arange(context, dtype=torch.float32))
-        scale = torch.full((a.heads, 1), a.head_dim**-0.5)
-        self.register_buffer("head_scales", torch.cat((scale, torch.ones(a.kv_heads, 1))))
+        counts = torch.tensor([a.heads, a.kv_heads, a.kv_heads])
+        for name, values in (("rotated", [a.head_dim**-0.5, 1.0, 0.0]), ("kept", [0.0, 0.0, 1.0])):
+            self.register_buffer(name, torch.tensor(values).repeat_interleave(counts).view(-1, 1))
 
     def forward(self, tokens: Tensor, start_pos: Tensor) -> Tensor:
         count = tokens.shape[1]
         step = self._step(count, start_pos)
-        h = self.embedding(tokens.view(-1))
+        h = self.embedding(tokens)
         for layer in self.layers:
             h = layer(h, step)
-        logits: Tensor = self.head(self.norm(torch.narrow_copy(h, 0, count - 1, 1)))
+        logits: Tensor = self.head(self.norm(torch.narrow_copy(h, 1, count - 1, 1)))
         return logits
 
     def _step(self, count: int, start_pos: Tensor) -> Step:
@@ -134,12 +137,13 @@ class Decoder(nn.Module):
         angles = torch.cat((angles, angles), dim=-1).view(-1, 1, self.head_dim)
         columns = torch.narrow_copy(self.columns, 0, 0, length).view(1, -1)
         penalty = torch.clamp(floats.repeat(self.group).view(-1, 1) - columns, -1.0, 0.0) * MASKED
-        cos, sin = angles.cos() * self.head_scales, angles.sin() * self.head_scales
-        return Step(positions, start, length, cos, sin, penalty)
+        cos, sin = angles.cos() * self.rotated + self.kept, angles.sin() * self.rotated
+        rows = torch.cat((positions, positions + self.context))
+        return Step(rows, start, length, cos, sin, penalty)
 
 
-def _norm(model: QuantizedModel, name: str) -> RMSNorm:
-    return RMSNorm(torch.from_numpy(model.floats(name)), model.checkpoint.architecture.norm_epsilon)
+def _norm(model: QuantizedModel, gain: NDArray[np.float32]) -> RMSNorm:
+    return RMSNorm(torch.from_numpy(gain), model.checkpoint.architecture.norm_epsilon)
 
 
 def _frequencies(a: Architecture) -> Tensor:

@@ -9,18 +9,20 @@ import numpy as np
 import torch
 import torchao.quantization.quant_primitives  # noqa: F401  (registers its operators)
 from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401  (registers the embedding)
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smolship.export.executorch.codes import INT4_GROUP, check_grid, pack_even_high
-from smolship.quantize import Blocks
+from smolship.export.executorch.joined import joined, takes_two_parts
+from smolship.quantize import Blocks, QuantizedModel
 
 _SMALLEST_INPUT_SCALE = float(torch.finfo(torch.float32).eps)
 
 
 def quantise_rows(x: Tensor) -> Tensor:
-    """`x` [n, k] as XNNPACK sees it: each row rounded to 8 bits, its scale and zero point found at run time."""
+    """`x` [..., k] as XNNPACK sees it: each row rounded to 8 bits, its scale and zero point found at run time."""
     ops = torch.ops.torchao
-    block = [1, x.shape[-1]]
+    block = [1] * (x.dim() - 1) + [x.shape[-1]]
     scale, zero_point = ops.choose_qparams_affine.default(
         x, "ASYMMETRIC", block, torch.int8, -128, 127, _SMALLEST_INPUT_SCALE, torch.float32, torch.int8
     )
@@ -31,13 +33,31 @@ def quantise_rows(x: Tensor) -> Tensor:
 
 COARSE = 4.0
 """Values beyond this many times a row's mean magnitude are rounded apart from the rest of the row."""
+COARSE_OF_GAIN = 1.5
+"""The same for normalised rows, as a multiple of the gain's mean magnitude: what a value of average size has there."""
 
 
-class SplitRows(nn.Module):
-    """Rows [n, k] as two parts that sum to them: what is within `COARSE` times the mean magnitude, and the excesses.
+_LOWER = -128 / 127
+"""Times the upper bound, the lower one: 8 bits then have zero on a step. Halfway between two, its rounding is a tie."""
+
+
+class FixedSplit(nn.Module):
+    """Rows [1, n, k] as two parts that sum to them: what is within `bound` of zero, and the excesses.
 
     Each part then has its own 8-bit scale, so that one huge value no longer costs the whole row its precision.
     """
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        small = torch.clamp(x, _LOWER * self.bound, self.bound)
+        return small, x - small
+
+
+class RowSplit(nn.Module):
+    """The same for rows of any size: the bound is `COARSE` times the row's mean magnitude."""
 
     bound: Tensor
 
@@ -46,8 +66,8 @@ class SplitRows(nn.Module):
         self.register_buffer("bound", torch.full((1, k), COARSE / k))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        bound = torch.nn.functional.linear(torch.abs(x), self.bound)  # [n, 1]
-        small = torch.minimum(torch.maximum(x, -bound), bound)
+        bound = torch.nn.functional.linear(torch.abs(x), self.bound)  # [1, n, 1]
+        small = torch.minimum(torch.maximum(x, _LOWER * bound), bound)
         return small, x - small
 
 
@@ -75,31 +95,31 @@ class QuantisedLinear(nn.Module):
 
 
 class SplitLinear(nn.Module):
-    """`x @ W.T` of float rows x, each rounded in two parts, where one scale a row costs more than the second product.
+    """`x @ W.T` of float rows [1, n, k], each rounded in two parts: one scale a row costs more than a second product.
 
-    Of `q8` of the 135M model the roundings for v, up and down are two thirds of what activations cost. A row's parts
-    lie side by side, so that one product reads the weights once for both.
+    All small parts, then all excesses: one product reads the weights once for both.
     """
 
-    def __init__(self, name: str, blocks: Blocks) -> None:
+    def __init__(self, name: str, blocks: Blocks, gain: NDArray[np.float32] | None) -> None:
         super().__init__()
-        self.split = SplitRows(blocks.codes.shape[1])
+        fixed = None if gain is None else COARSE_OF_GAIN * float(np.abs(gain).mean())
+        self.split = RowSplit(blocks.codes.shape[1]) if fixed is None else FixedSplit(fixed)
         self.linear = QuantisedLinear(name, blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner, outer = self.linear.codes.shape[1], self.linear.codes.shape[0]
-        parts = torch.cat([part.view(-1, 1, inner) for part in self.split(x)], dim=1).view(-1, inner)  # [2n, k]
-        y = self.linear(quantise_rows(parts)).view(-1, 2 * outer)  # [n, 2 out]
-        whole: Tensor = y[:, :outer] + y[:, outer:]
+        parts = self.linear(quantise_rows(torch.cat(self.split(x))))  # [2, n, out]
+        whole: Tensor = parts[0:1] + parts[1:2]
         return whole
 
 
-def careful_linear(name: str, blocks: Blocks) -> QuantisedLinear | SplitLinear:
-    """In two parts where the weights have 8 bits: beside what 4 bits lose, one scale a row loses next to nothing."""
-    return QuantisedLinear(name, blocks) if blocks.grid == INT4_GROUP else SplitLinear(name, blocks)
+def linear(name: str, blocks: Blocks, gain: NDArray[np.float32] | None = None) -> QuantisedLinear | SplitLinear:
+    """The product with a matrix in the form that its name and grid ask for; `gain` of the norm before it, if any."""
+    if takes_two_parts(name, blocks.grid):
+        return SplitLinear(name, blocks, gain)
+    return QuantisedLinear(name, blocks)
 
 
-def product(matrix: QuantisedLinear | SplitLinear, x: Tensor, rows: Tensor | None = None) -> Tensor:
+def product(matrix: nn.Module, x: Tensor, rows: Tensor | None = None) -> Tensor:
     """`x @ W.T` of float rows, rounded as the matrix wants them; `rows` is x rounded with one scale, if at hand."""
     if isinstance(matrix, QuantisedLinear):
         x = quantise_rows(x) if rows is None else rows
@@ -107,8 +127,24 @@ def product(matrix: QuantisedLinear | SplitLinear, x: Tensor, rows: Tensor | Non
     return y
 
 
+class JoinedLinear(nn.Module):
+    """Several linear maps of the same rows, their outputs side by side: neighbours of one form and grid as one product.
+
+    Each product costs a start of XNNPACK's threads; q, k and v in one save two of seven in a layer.
+    """
+
+    def __init__(self, model: QuantizedModel, names: list[str], gain: NDArray[np.float32]) -> None:
+        super().__init__()
+        groups = joined(model, names)
+        self.products = nn.ModuleList(linear(group[0], blocks, gain) for group, blocks in groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [product(each, x) for each in self.products]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+
 class QuantisedEmbedding(nn.Module):
-    """Rows of the embedding, float32 [n, hidden], from the same integers as the head."""
+    """Rows of the embedding, float32 [1, n, hidden], from the same integers as the head."""
 
     codes: Tensor
     scales: Tensor

@@ -11,12 +11,12 @@ from executorch.exir import (
 )
 from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.pass_base import PassBase, PassResult
-from executorch.exir.passes import MemoryPlanningPass
 from torch.export import Dim, ExportedProgram, export
 
 from smolship.errors import RuntimeFailure
 from smolship.export.executorch.decoder import Decoder
 from smolship.export.executorch.partition import CacheSeparatedPartitioner
+from smolship.export.executorch.planning import PlanningInPlace
 
 
 def trace(decoder: Decoder, chunk: int) -> ExportedProgram:
@@ -59,7 +59,7 @@ def serialise(edge: EdgeProgramManager) -> bytes:
         ExecutorchBackendConfig(
             run_reinplace_pass=True,  # index_put becomes index_put_: the cache is not copied
             extract_delegate_segments=True,
-            memory_planning_pass=_PlanningInPlace(),
+            memory_planning_pass=PlanningInPlace(),
         )
     )
     return bytes(program.buffer)
@@ -75,18 +75,3 @@ class _WithoutCopies(PassBase):  # type: ignore[misc]
             graph_module.graph.erase_node(clone)
         graph_module.recompile()
         return PassResult(graph_module, bool(clones))
-
-
-class _PlanningInPlace(MemoryPlanningPass):  # type: ignore[misc]
-    """Memory planning that knows that an updated cache is the cache: the stock one sets aside a second at the end.
-
-    A graph gives the buffers that it changed as outputs, and the planner would have them in memory of their own.
-    """
-
-    def run(self, graph_module: torch.fx.GraphModule, graph_signature: Any = None) -> Any:
-        for node in graph_module.graph.nodes:
-            if node.op == "call_function" and "index_put_" in str(node.target):
-                node.meta["spec"] = node.args[0].meta["spec"]
-            elif node.op == "output":
-                node.meta["spec"] = [value.meta["spec"] for value in node.args[0]]
-        return super().run(graph_module, graph_signature)

@@ -31,6 +31,8 @@ class StoredTensor:
     """`scale_` and the sha256 of the scales: bfloat16 for 4 bits, float32 for 8"""
     pairs_swapped: bool = False
     """4 bits with columns 2i and 2i + 1 exchanged, which makes XNNPACK's bytes those of the embedding operator"""
+    rows: tuple[int, int] | None = None
+    """the first row and the one past the last, of several tensors that are stored as one"""
 
     @property
     def four_bit(self) -> bool:

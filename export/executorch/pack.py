@@ -4,8 +4,9 @@ from pathlib import Path
 
 from smolship.checkpoint.architecture import EMBEDDING
 from smolship.checkpoint.checkpoint import Outline
+from smolship.export.executorch.joined import stored_tensors
 from smolship.export.executorch.metadata import metadata
-from smolship.export.executorch.names import TENSORS_METHOD, stored_tensor, tensors_json
+from smolship.export.executorch.names import TENSORS_METHOD, tensors_json
 from smolship.progress import Progress, Silent
 from smolship.quantize import QuantizedModel
 from smolship.quiet import quiet
@@ -30,7 +31,7 @@ def pack(
         from smolship.export.executorch.operators import write_program
         from smolship.export.executorch.share import share_embedding
 
-        stored = {n: stored_tensor(n, model.blocks(n, "executorch")) for n in model.matrices()}
+        stored = stored_tensors(model)
         decoder = Decoder(model, context, custom_sdpa=custom_sdpa)
     with progress.task("ExecuTorch: trace the graph"), quiet():
         program = lower.trace(decoder, chunk)

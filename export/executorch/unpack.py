@@ -67,10 +67,12 @@ def _read(pte: PteFile, name: str, tensor: StoredTensor, filters: dict[tuple[str
     if tensor.four_bit:
         nibbles = np.frombuffer(codes, np.uint8).reshape(out, inner // 2)
         unpacked = unpack_nibbles(nibbles, even_high=tensor.pairs_swapped)
-        return Blocks(unpacked, _from_bfloat16(scales).reshape(out, -1), tensor.grid)
-    return Blocks(
-        np.frombuffer(codes, np.int8).reshape(out, inner), np.frombuffer(scales, "<f4").reshape(out, -1), tensor.grid
-    )
+        whole = Blocks(unpacked, _from_bfloat16(scales).reshape(out, -1), tensor.grid)
+    else:
+        unpacked = np.frombuffer(codes, np.int8).reshape(out, inner)
+        whole = Blocks(unpacked, np.frombuffer(scales, "<f4").reshape(out, -1), tensor.grid)
+    rows = slice(*(tensor.rows or (0, out)))
+    return whole.with_rows(lambda array: array[rows])
 
 
 def _from_bfloat16(data: bytes) -> NDArray[np.float32]:

@@ -4,15 +4,24 @@
   what a delegate reads of it is widened there and not by the slow kernel outside.
 - Slices of tensors with a dynamic extent (`XNNStaticSlice`, `xnn_define_static_slice`): a size of 0 is all of it, so
   the extents that are not cut need not be known.
+- Products with a second factor whose rows are its columns (`xnn_define_batch_matrix_multiply` with
+  `XNN_FLAG_TRANSPOSE_B`): keys are multiplied as they lie.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from executorch.backends.xnnpack.operators import node_visitor
 from executorch.backends.xnnpack.partition.config.generic_node_configs import GenericNodePartitionerConfig
 from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
-from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNConvert, XNNGraph, XNNStaticSlice, XNode
+from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import (
+    XNNBatchMatrixMultiply,
+    XNNConvert,
+    XNNGraph,
+    XNNStaticSlice,
+    XNNStaticTranspose,
+    XNode,
+)
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -54,16 +63,20 @@ def _converts(node: Node) -> bool:
 
 
 class _Visitor(node_visitor.NodeVisitor):  # type: ignore[misc]
-    """Writes a node of one input and one output."""
+    """Writes a node whose inputs are all the tensors that it reads."""
 
     def define_node(self, node: Node, xnn_graph: XNNGraph, vals_to_ids: dict[Node, int], debug_handle: int) -> None:
-        (source,) = (each for each in node.all_input_nodes if isinstance(each.meta["val"], torch.Tensor))
-        for each in (source, node):
+        sources = [each for each in self.sources(node) if isinstance(each.meta["val"], torch.Tensor)]
+        for each in (*sources, node):
             self.define_tensor(each, xnn_graph, vals_to_ids)
-        union = self.union(node, vals_to_ids[source], vals_to_ids[node])
+        union = self.union(node, [vals_to_ids[each] for each in sources], vals_to_ids[node])
         xnn_graph.xnodes.append(XNode(xnode_union=union, debug_handle=debug_handle))
 
-    def union(self, node: Node, input_id: int, output_id: int) -> object:
+    def sources(self, node: Node) -> list[Node]:
+        """The nodes that it reads."""
+        return node.all_input_nodes
+
+    def union(self, node: Node, input_ids: list[int], output_id: int) -> object:
         """The node as XNNPACK's schema has it."""
         raise NotImplementedError
 
@@ -73,8 +86,9 @@ class ConvertVisitor(_Visitor):
 
     target = "aten._to_copy.default"
 
-    def union(self, node: Node, input_id: int, output_id: int) -> XNNConvert:
-        return XNNConvert(input_id=input_id, output_id=output_id, flags=0)
+    def union(self, node: Node, input_ids: list[int], output_id: int) -> XNNConvert:
+        (source,) = input_ids
+        return XNNConvert(input_id=source, output_id=output_id, flags=0)
 
 
 class SliceVisitor(_Visitor):
@@ -82,12 +96,56 @@ class SliceVisitor(_Visitor):
 
     target = "aten.slice_copy.Tensor"
 
-    def union(self, node: Node, input_id: int, output_id: int) -> XNNStaticSlice:
+    def union(self, node: Node, input_ids: list[int], output_id: int) -> XNNStaticSlice:
+        (source,) = input_ids
         shape, (axis, start) = node.meta["val"].shape, cast("tuple[int, int]", node.args[1:3])
         offsets, sizes = [0] * len(shape), [0] * len(shape)
         offsets[axis], sizes[axis] = start, int(shape[axis])
-        return XNNStaticSlice(len(shape), offsets, sizes, input_id=input_id, output_id=output_id, flags=0)
+        return XNNStaticSlice(len(shape), offsets, sizes, input_id=source, output_id=output_id, flags=0)
 
 
-for _visitor in (ConvertVisitor, SliceVisitor):
+_TRANSPOSE_B = 1
+"""XNN_FLAG_TRANSPOSE_B of xnnpack.h"""
+
+
+class ProductVisitor(_Visitor):
+    """In the place of the exporter's own, which knows no transposed second factor."""
+
+    target = "aten.bmm.default"
+
+    def sources(self, node: Node) -> list[Node]:
+        first, second = cast("tuple[Node, Node]", node.args)
+        return [first, second.all_input_nodes[0] if _turns_a_factor(second) else second]
+
+    def union(self, node: Node, input_ids: list[int], output_id: int) -> XNNBatchMatrixMultiply:
+        flags = _TRANSPOSE_B if _turns_a_factor(cast("Node", node.args[1])) else 0
+        return XNNBatchMatrixMultiply(*input_ids, output_id, flags)
+
+
+class TransposeVisitor(_Visitor):
+    """In the place of the exporter's own, which would write what a product reads as it lies."""
+
+    target = "aten.permute_copy.default"
+
+    def define_node(self, node: Node, *rest: Any) -> None:
+        if not _turns_a_factor(node):
+            super().define_node(node, *rest)
+
+    def union(self, node: Node, input_ids: list[int], output_id: int) -> XNNStaticTranspose:
+        (source,) = input_ids
+        order = cast("list[int]", node.args[1])
+        return XNNStaticTranspose(input_id=source, num_dims=len(order), perm=order, output_id=output_id, flags=0)
+
+
+def _turns_a_factor(node: Node) -> bool:
+    """Whether the node exchanges rows and columns of what is the second factor of products and nothing else."""
+    return (
+        node.op == "call_function"
+        and "permute_copy" in str(node.target)
+        and node.args[1] == [0, 2, 1]
+        and all("bmm" in str(user.target) and user.args[0] is not node for user in node.users)
+    )
+
+
+for _visitor in (ConvertVisitor, SliceVisitor, ProductVisitor, TransposeVisitor):
     node_visitor.register_node_visitor(_visitor)

@@ -35,19 +35,17 @@ def _onnx(tensor: str, shape: Shape, grid: Grid) -> int:
     return payload(shape, grid) + frame
 
 
-SPLIT = ("v_proj.weight", "up_proj.weight", "down_proj.weight")
-"""matrices of 8 bits whose inputs a .pte splits into two parts"""
-SPLITTING = 1621
-"""bytes of XNNPACK's graph that this takes"""
+SPLITTING = {"v_proj.weight": 576, "up_proj.weight": 832, "down_proj.weight": 1_184, EMBEDDING: 128}
+"""bytes of XNNPACK's graph by what splits the inputs of 8-bit matrices into two parts; q, k and v share theirs"""
 
 
 def _executorch(tensor: str, shape: Shape, grid: Grid) -> int:
     """Codes and scales, each a segment of its own; the embedding's codes once, its scales for gather and head."""
     codes = shape[0] * shape[1] * grid.bits // 8
     scales = payload(shape, grid) - codes
-    split = grid.bits == 8 and tensor.endswith(SPLIT)
+    splitting = sum(size for which, size in SPLITTING.items() if grid.bits == 8 and tensor.endswith(which))
     stored = rounded_up(codes, 128) + rounded_up(scales, 128) * (2 if tensor == EMBEDDING else 1)
-    return stored + (SPLITTING if split else 0)
+    return stored + splitting
 
 
 STORAGES: dict[str, Storage] = {
@@ -77,7 +75,7 @@ def sizes_of(architecture: Architecture, format_name: str) -> dict[str, dict[str
 def alternating(sizes: dict[str, dict[str, int]]) -> dict[str, str]:
     """Tensors in turns on their two smallest plain grids: what a file's fixed bytes are found with.
 
-    Neighbours on one grid may be stored together, which takes fewer bytes (q, k and v in ONNX): so these are the most.
+    Neighbours on one grid may be stored together, which takes fewer bytes (q, k and v): so these are the most.
     Plain grids have neither minimums nor super-scales, which noise would lack.
     """
     found = {}
