@@ -1,4 +1,4 @@
-"""From a torch module to the bytes of a .pte: trace, hand over to XNNPACK, plan the memory, serialise."""
+"""From a traced graph to the bytes of a .pte: hand over to XNNPACK, plan the memory, serialise."""
 
 from typing import Any
 
@@ -11,26 +11,11 @@ from executorch.exir import (
 )
 from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.pass_base import PassBase, PassResult
-from torch.export import Dim, ExportedProgram, export
+from torch.export import ExportedProgram
 
 from smolship.errors import RuntimeFailure
-from smolship.export.executorch.decoder import Decoder
 from smolship.export.executorch.partition import CacheSeparatedPartitioner
 from smolship.export.executorch.planning import PlanningInPlace
-
-
-def trace(decoder: Decoder, chunk: int) -> ExportedProgram:
-    """The module as a graph in which the number of tokens is anything from 1 to `chunk`."""
-    example = (torch.zeros(1, min(5, chunk), dtype=torch.long), torch.tensor([1]))
-    count = Dim("count", min=1, max=chunk)
-    with torch.no_grad():
-        return export(
-            decoder.eval(),
-            example,
-            dynamic_shapes={"tokens": {1: count}, "start_pos": None},
-            strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
 
 
 def lower(program: ExportedProgram, constants: dict[str, Any]) -> EdgeProgramManager:

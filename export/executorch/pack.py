@@ -30,11 +30,12 @@ def pack(
         from smolship.export.executorch.decoder import Decoder
         from smolship.export.executorch.operators import write_program
         from smolship.export.executorch.share import share_embedding
+        from smolship.export.executorch.traced import trace
 
         stored = stored_tensors(model)
         decoder = Decoder(model, context, custom_sdpa=custom_sdpa)
     with progress.task("ExecuTorch: trace the graph"), quiet():
-        program = lower.trace(decoder, chunk)
+        program = trace(decoder, chunk)
         del decoder
     with progress.task("ExecuTorch: lower it to XNNPACK"), quiet():
         constants = metadata(architecture, context, chunk, custom_sdpa=custom_sdpa) | {

@@ -171,12 +171,12 @@ def test_core_ml_s_norm_does_not_overflow_float16() -> None:
 
 def traced(backend: str, model: QuantizedModel) -> torch.nn.Module:
     """The traced graph as a module, which is what the backend is given."""
-    from smolship.export.executorch.delegates import delegated
     from smolship.export.executorch.delegates.coreml_decoder import CoreMLDecoder
     from smolship.export.executorch.delegates.vulkan_decoder import VulkanDecoder
+    from smolship.export.executorch.traced import trace
 
     decoder, chunk = (CoreMLDecoder, 1) if backend == "coreml" else (VulkanDecoder, 32)
-    return delegated.trace(decoder(model, CONTEXT), chunk).module()
+    return trace(decoder(model, CONTEXT), chunk).module()
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e5])
@@ -197,12 +197,13 @@ def test_an_operator_that_is_left_outside_is_named() -> None:
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
         from smolship.export.executorch.delegates import delegated
+        from smolship.export.executorch.traced import trace
 
         class Running(torch.nn.Module):
             def forward(self, tokens: torch.Tensor, start_pos: torch.Tensor) -> torch.Tensor:
                 return torch.cumsum(torch.sigmoid(tokens.float()), 1) + start_pos
 
-        program = delegated.trace(Running(), 1)
+        program = trace(Running(), 1)
         with pytest.raises(RuntimeFailure, match=r"Vulkan did not take .*aten\.cumsum"):
             delegated.lower(program, VulkanPartitioner(), {}, "Vulkan")
 

@@ -35,9 +35,10 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
     with progress.task("ExecuTorch for Core ML: trace the graph"), quiet():
         from smolship.export.executorch.delegates import delegated
         from smolship.export.executorch.delegates.coreml_decoder import CoreMLDecoder
+        from smolship.export.executorch.traced import trace
 
         stored = {name: stored_tensor(name, model.blocks(name, "executorch")) for name in model.matrices()}
-        program = delegated.trace(CoreMLDecoder(model, context), CHUNK)
+        program = trace(CoreMLDecoder(model, context), CHUNK)
     with progress.task("ExecuTorch for Core ML: lower it"), quiet():
         import coremltools
         from executorch.backends.apple.coreml.compiler import CoreMLBackend

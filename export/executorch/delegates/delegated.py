@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from executorch.exir import (
     EdgeCompileConfig,
     EdgeProgramManager,
@@ -12,24 +11,10 @@ from executorch.exir import (
     to_edge_transform_and_lower,
 )
 from executorch.exir.lowered_backend_module import LoweredBackendModule, executorch_call_delegate
-from torch.export import Dim, ExportedProgram, export
+from torch.export import ExportedProgram
 
 from smolship.errors import RuntimeFailure
 from smolship.quantize import Blocks, QuantizedModel
-
-
-def trace(decoder: torch.nn.Module, chunk: int) -> ExportedProgram:
-    """The module as a graph of one token a call, or of any number of them from 1 to `chunk` if that is more."""
-    tokens = torch.zeros(1, min(5, chunk), dtype=torch.long)
-    shapes = {"tokens": {1: Dim("count", min=1, max=chunk)}, "start_pos": None} if chunk > 1 else None
-    with torch.no_grad():
-        return export(
-            decoder.eval(),
-            (tokens, torch.tensor([1])),
-            dynamic_shapes=shapes,
-            strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
 
 
 def lower(

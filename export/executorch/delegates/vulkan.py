@@ -42,9 +42,10 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
     with progress.task("ExecuTorch for Vulkan: trace the graph"), quiet():
         from smolship.export.executorch.delegates import delegated
         from smolship.export.executorch.delegates.vulkan_decoder import VulkanDecoder
+        from smolship.export.executorch.traced import trace
 
         stored = {name: stored_tensor(model.blocks(name, "executorch")) for name in model.matrices()}
-        program = delegated.trace(VulkanDecoder(model, context), chunk)
+        program = trace(VulkanDecoder(model, context), chunk)
     with progress.task("ExecuTorch for Vulkan: lower it"), quiet():
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
