@@ -3,7 +3,7 @@
 Between two cache updates everything lies in one XNNPACK delegate. What XNNPACK cannot do with a dynamic length is
 avoided rather than left to slow kernels: the halves of a head are exchanged by a constant matrix and not by slices, a
 mean is a product with a constant row, and no reshape has two unknown extents. The cache stays outside: `index_put_`
-writes the new columns in place, and the part of the cache that is filled enters the next delegate.
+writes the new rows in place, and the part of the cache that is filled enters the next delegate.
 """
 
 from typing import Any

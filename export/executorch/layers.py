@@ -102,8 +102,8 @@ class SplitLinear(nn.Module):
 
     def __init__(self, name: str, blocks: Blocks, gain: NDArray[np.float32] | None) -> None:
         super().__init__()
-        fixed = None if gain is None else COARSE_OF_GAIN * float(np.abs(gain).mean())
-        self.split = RowSplit(blocks.codes.shape[1]) if fixed is None else FixedSplit(fixed)
+        inner = blocks.codes.shape[1]
+        self.split = RowSplit(inner) if gain is None else FixedSplit(COARSE_OF_GAIN * float(np.abs(gain).mean()))
         self.linear = QuantisedLinear(name, blocks)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class PlanningInPlace(MemoryPlanningPass):  # type: ignore[misc]
 
     def run(self, graph_module: GraphModule, graph_signature: Any = None) -> Any:
         for node in graph_module.graph.nodes:
-            if node.op == "call_function" and "index_put_" in str(node.target):
+            if _is_updated_cache(node):
                 node.meta["spec"] = node.args[0].meta["spec"]
             elif node.target == torch.ops.aten.narrow_copy.out and _is_updated_cache(cast("Node", node.args[0])):
                 _read_in_place(node)
@@ -30,7 +30,7 @@ class PlanningInPlace(MemoryPlanningPass):  # type: ignore[misc]
 
 
 def _is_updated_cache(node: Node) -> bool:
-    return "index_put_" in str(node.target)
+    return node.op == "call_function" and "index_put_" in str(node.target)
 
 
 def _read_in_place(node: Node) -> None:
