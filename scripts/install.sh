@@ -19,6 +19,8 @@ without_amx="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 if c++ $without_amx -E -x c++ /dev/null >/dev/null 2>&1; then
     export CFLAGS="${CFLAGS:-} $without_amx" CXXFLAGS="${CXXFLAGS:-} $without_amx"
 fi
+# The multimodal tools are a quarter of llama.cpp's build, and nothing here calls them.
+export CMAKE_ARGS="${CMAKE_ARGS:-} -DLLAVA_BUILD=OFF"
 [ -x .venv/bin/pip ] || "$python" -m venv .venv
 .venv/bin/pip install --quiet --constraint requirements.lock pip setuptools
 echo "installing the locked versions into .venv (the first time compiles llama.cpp for some minutes)"
