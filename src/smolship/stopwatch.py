@@ -1,6 +1,7 @@
 """A listener that hands every task on to another one, and notes how long each took and the memory by its end."""
 
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,5 +33,10 @@ class Stopwatch:
         start = time.monotonic()
         with self._listener.task(description, total) as advance:
             yield advance
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-        self.laps.append(Lap(description, time.monotonic() - start, peak))
+        self.laps.append(Lap(description, time.monotonic() - start, peak_memory()))
+
+
+def peak_memory() -> int:
+    """Bytes: the most that this process has had resident so far."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts in bytes, Linux in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
