@@ -12,6 +12,7 @@ from card_examples import examples, run_python
 from in_process import run as in_process
 from junitparser import JUnitXml
 from kept_kits import kept_kits
+from signs_of_life import without_signs
 
 from smolship.artefact import Artefact
 from smolship.runtime_checks.measurements import Measurements
@@ -69,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(out, ended, json.loads(ended.stdout))
 
 
-def test_all_is_well_and_nothing_but_the_report_is_printed(run: Run) -> None:
+def test_all_is_well_and_nothing_but_the_report_and_signs_of_life_is_printed(run: Run) -> None:
     failed = [
         (one["subject"]["recipe"], one["subject"]["format"], verdict)
         for one in run.report["checked"]
@@ -77,7 +78,10 @@ def test_all_is_well_and_nothing_but_the_report_is_printed(run: Run) -> None:
         if verdict["outcome"] != "pass"
     ]
     assert failed == []
-    assert run.ended.stderr == ""
+    assert without_signs(run.ended.stderr) == ""
+    for stage in ("round by descent", "ExecuTorch: lower it to XNNPACK", "Checking q8 onnx"):
+        assert f"] {stage} ...\n" in run.ended.stderr
+        assert f"] {stage}: done in " in run.ended.stderr
     assert run.ended.returncode == 0
 
 

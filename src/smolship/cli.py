@@ -15,7 +15,7 @@ import typer
 from smolship import __version__
 from smolship.errors import InputError, RuntimeFailure, SmolshipError
 from smolship.quiet import VERBOSE
-from smolship.terminal import messages, output
+from smolship.terminal import QUIET, messages, output
 from smolship.verbs import build, chat, compare, devices, gate, look, mobile
 
 app = typer.Typer(
@@ -54,12 +54,15 @@ def _print_version(wanted: bool) -> None:
 def _common(
     *,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries underneath print.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing about progress.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     if verbose:
         os.environ[VERBOSE] = "1"
+    if quiet:
+        os.environ[QUIET] = "1"
 
 
 for _verb in _VERBS:

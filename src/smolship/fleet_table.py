@@ -1,25 +1,48 @@
-"""The live table of devices that work side by side: a line each, with what it is doing and how far it is."""
+"""The live table of devices that work side by side: a line each, with what it is doing and how far it is.
 
-import os
-from collections.abc import Iterator, Sequence
+Where no terminal is, the devices share a log instead.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from smolship.progress import Advance
+from smolship import progress
+from smolship.log_progress import ProgressLog
+from smolship.progress import Advance, Silent
+from smolship.terminal import bars_on, copy_of_stderr, is_quiet
 
 HERE = "this host"
 
 
+@dataclass(frozen=True)
+class Fleet:
+    """Who listens to work in several places at once; each listener may be called from a thread of its own."""
+
+    here: progress.Progress
+    """to what this host does"""
+    of: Callable[[str], progress.Progress]
+    """to what a device does, by its name"""
+
+
 @contextmanager
-def showing_fleet(names: Sequence[str]) -> Iterator["FleetTable"]:
-    """The table on a copy of stderr while the block runs, on a terminal only."""
-    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stream:
-        table = FleetTable(Console(file=stream, highlight=False), names)
-        with table.bars:
-            yield table
+def showing_fleet(names: Sequence[str]) -> Iterator[Fleet]:
+    """The table on a terminal while the block runs, lines in a log elsewhere, nothing after `--quiet`."""
+    if is_quiet():
+        yield Fleet(Silent(), lambda _name: Silent())
+        return
+    with copy_of_stderr() as stream:
+        if (console := bars_on(stream)) is not None:
+            table = FleetTable(console, names)
+            with table.bars:
+                yield Fleet(table.here, table.of)
+            return
+        with ProgressLog(stream) as log:
+            yield Fleet(log.listener(), log.listener)
 
 
 class FleetTable:
@@ -38,7 +61,6 @@ class FleetTable:
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=not console.is_terminal,
         )
         self._lines = {name: Line(self.bars, name) for name in (HERE, *names)}
 

@@ -1,9 +1,11 @@
-"""What a person sees: consoles, progress bars with time left, and tables; nothing here decides anything."""
+"""What a person sees: consoles, progress as bars or in a log, and tables; nothing here decides anything."""
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO, TextIOWrapper
+from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,7 +13,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from smolship.progress import Advance
+from smolship import progress
+from smolship.log_progress import ProgressLog
+from smolship.progress import Advance, Silent
+
+QUIET = "SMOLSHIP_QUIET"
+"""The environment variable that `--quiet` sets to 1: nothing is then said about progress."""
 
 
 def output() -> Console:
@@ -25,14 +32,40 @@ def messages() -> Console:
 
 
 @contextmanager
-def showing_progress() -> Iterator["TerminalProgress"]:
-    """Bars on a copy of stderr, so that silencing a library's stderr does not silence them."""
-    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stream:
-        yield TerminalProgress(Console(file=stream, highlight=False))
+def showing_progress() -> Iterator[progress.Progress]:
+    """Bars on a terminal, lines in a log elsewhere, nothing after `--quiet`."""
+    if is_quiet():
+        yield Silent()
+        return
+    with copy_of_stderr() as stream:
+        if (console := bars_on(stream)) is not None:
+            yield TerminalProgress(console)
+            return
+        with ProgressLog(stream) as log:
+            yield log.listener()
+
+
+def is_quiet() -> bool:
+    """Whether nothing is to be said about progress."""
+    return os.environ.get(QUIET) == "1"
+
+
+def copy_of_stderr() -> TextIO:
+    """Stderr again, so that silencing a library's does not silence this one; every line is there at once and whole."""
+    return TextIOWrapper(FileIO(os.dup(2), "w"), "utf-8", errors="backslashreplace", write_through=True)
+
+
+def bars_on(stream: TextIO) -> Console | None:
+    """A console that can draw bars on `stream`, if that is a terminal where lines can be drawn over.
+
+    What CI sets to have colours in its log (FORCE_COLOR) makes no terminal of it.
+    """
+    console = Console(file=stream, highlight=False)
+    return console if stream.isatty() and console.is_interactive else None
 
 
 class TerminalProgress:
-    """Bars with the time left, on a terminal only; see `smolship.progress.Progress`."""
+    """Bars with the time left; see `smolship.progress.Progress`."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -49,7 +82,6 @@ class TerminalProgress:
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=not console.is_terminal,
         )
         self._running = 0
 
