@@ -19,8 +19,6 @@ from smolship.quantize.orders import opened
 from smolship.quantize.rounding import NearestRounding, needs_calibration
 from smolship.reference import Reference
 
-_VERSION = 2
-"""raised when the same inputs give other sensitivities"""
 WINDOWS, LENGTH = 8, 256
 """tokens that divergences are measured on: 2,048"""
 
@@ -39,14 +37,13 @@ def measured(
     sizes = sizes_of(checkpoint.architecture, format_name)
     grids = {tensor: sorted(of_grids, key=of_grids.__getitem__) for tensor, of_grids in sizes.items()}
     inputs = {
-        "version": _VERSION,
         "weights": checkpoint.source.sha256,
         "text": calibration.digest,
         "grids": grids,
         "dampings": DAMPINGS,
         "tokens": [WINDOWS, LENGTH],
     }
-    place = place_of("sensitivities", inputs, ".json")
+    place = place_of("sensitivities", __name__, inputs, ".json")
     if (kept := kept_json(place, Sensitivities)) is not None:
         return kept
     prepared = prepare(checkpoint, reference, calibration, progress)

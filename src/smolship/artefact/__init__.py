@@ -12,7 +12,7 @@ from smolship.artefact.manifest import (
     StageRecord,
     TensorRecord,
 )
-from smolship.artefact.writing import refuse_foreign, staged, write_all, write_atomically
+from smolship.artefact.writing import refuse_foreign, replacing, staged, write_all, write_atomically
 
 __all__ = [
     "CARD_FILE",
@@ -31,6 +31,7 @@ __all__ = [
     "is_card",
     "list_files",
     "refuse_foreign",
+    "replacing",
     "sha256_of",
     "staged",
     "write_all",

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from smolship.artefact.artefact import Artefact
 from smolship.artefact.files import shipped
@@ -74,11 +75,21 @@ def write_all(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data` in one step; `InputError` if the disk is full or refuses."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that replaces the one at `path` in one step when the block ends well, and is gone if it does not.
+
+    `InputError` if the disk is full or refuses.
+    """
     try:
         with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
             partial = Path(file.name)
             try:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
                 partial.chmod(0o644)

@@ -143,7 +143,7 @@ def _stand_in_bytes(
         "versions": {"smolship": __version__, **line.versions()},
         "grids": grids,
     }
-    place = place_of("fixed-bytes", inputs, ".json")
+    place = place_of("fixed-bytes", __name__, inputs, ".json")
     if (kept := kept_json(place, tuple[int, int])) is not None:
         return kept
     recipe = Recipe("stand-in", "fitted", "fitted", CALIBRATED, "noise")
