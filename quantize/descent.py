@@ -7,12 +7,11 @@ so large correlations are settled before small ones, and the minimum is lower th
 2210.17323), which decides on every code once, leaves a fifth more. float32 torch on whatever device the weight is on.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from smolship.quantize.blocks import Blocks
@@ -30,86 +29,115 @@ def calibrated(tensor: str, weight: Tensor, grid: str, moment: Tensor) -> Blocks
 
     `InputError` names the tensor if the grid's groups do not divide a row.
     """
-    return descend(NearestRounding().round(tensor, weight.cpu().numpy(), grid_named(grid)), weight, moment)
+    (found,) = calibrated_together([tensor], weight[None], grid, moment[None])
+    return found
 
 
-def descend(start: Blocks, weight: Tensor, moment: Tensor, dampings: tuple[float, ...] = DAMPINGS) -> Blocks:
-    """Codes (and scales, on grids where a scale can move alone) of a smaller error than `start`'s.
+def calibrated_together(tensors: Sequence[str], weights: Tensor, grid: str, moments: Tensor) -> list[Blocks]:
+    """The same for several weights [n, out, in] and their moments [n, in, in], in fewer and larger steps."""
+    rounding, chosen = NearestRounding(), grid_named(grid)
+    starts = [
+        rounding.round(tensor, weight.cpu().numpy(), chosen) for tensor, weight in zip(tensors, weights, strict=True)
+    ]
+    return descend(starts, weights, moments)
 
-    `weight` float32 [out, in], `moment` float32 [in, in], positive semidefinite; one pass for each of `dampings`.
+
+def descend(
+    starts: Sequence[Blocks], weights: Tensor, moments: Tensor, dampings: tuple[float, ...] = DAMPINGS
+) -> list[Blocks]:
+    """Codes (and scales, on grids where a scale can move alone) of smaller errors than those of `starts`.
+
+    `weights` float32 [n, out, in], `moments` float32 [n, in, in], positive semidefinite; one pass for each of
+    `dampings`. The weights have nothing to do with one another but their shape and grid.
     """
-    found = _Codes.of(start, weight.device)
-    group = weight.shape[1] // found.scales.shape[1]
+    found = _Codes.of(starts, weights.device)
+    group = weights.shape[2] // found.scales.shape[2]
     for damping in dampings:
-        curvature = damped(moment, damping)
-        slope = (found.values() - weight) @ curvature  # [out, in], kept as codes change
-        for index in range(found.scales.shape[1]):
+        curvature = damped(moments, damping)
+        slope = (found.values() - weights) @ curvature  # [n, out, in], kept as codes change
+        for index in range(found.scales.shape[2]):
             at = slice(index * group, index * group + group)
-            change = _descend_group(found, index, at, slope[:, at].clone(), curvature[at, at])
-            slope += change @ curvature[at]
-    return found.blocks(start)
+            change = _descend_group(found, index, at, slope[..., at], curvature[:, at, at])
+            slope.baddbmm_(change, curvature[:, at])
+    return found.blocks(starts)
 
 
-def damped(moment: Tensor, damping: float) -> Tensor:
-    """The moment with every diagonal entry grown by `damping` of it: positive definite, float32 [in, in]."""
-    curvature = moment.clone()
-    diagonal = curvature.diagonal()
-    mean = diagonal.mean()
-    if mean <= 0:  # nothing was ever read through this matrix: every column counts the same
-        return torch.eye(len(moment), device=moment.device)
+def damped(moments: Tensor, damping: float) -> Tensor:
+    """The moments [..., in, in] with every diagonal entry grown by `damping` of it: positive definite, float32."""
+    curvature = moments.clone()
+    diagonal = curvature.diagonal(dim1=-2, dim2=-1)
+    mean = diagonal.mean(-1, keepdim=True)
     diagonal.mul_(1 + damping).add_(1e-6 * mean)
+    never_read = mean[..., 0] <= 0  # every column counts the same
+    curvature[never_read] = torch.eye(moments.shape[-1], device=moments.device)
     return curvature
 
 
 @dataclass(eq=False)
 class _Codes:
-    """One matrix on its way, decoded as `scale · level(code) + minimum`."""
+    """Matrices of one shape on their way, decoded as `scale · level(code) + minimum`."""
 
     grid: Grid
     codes: Tensor
-    """whole numbers, float32 [out, in]"""
+    """whole numbers, float32 [n, out, in]"""
     scales: Tensor
-    """float32 [out, groups]"""
+    """float32 [n, out, groups]"""
     minimums: Tensor | None
-    """float32 [out, groups]"""
+    """float32 [n, out, groups]"""
 
     @classmethod
-    def of(cls, blocks: Blocks, device: torch.device) -> "_Codes":
-        def there(array: NDArray[Any]) -> Tensor:
-            return torch.tensor(array, dtype=torch.float32, device=device)
+    def of(cls, starts: Sequence[Blocks], device: torch.device) -> "_Codes":
+        def there(name: str) -> Tensor:
+            return torch.stack([torch.from_numpy(getattr(each, name)).to(device, torch.float32) for each in starts])
 
-        minimums = None if blocks.minimums is None else there(blocks.minimums)
-        return cls(grid_named(blocks.grid), there(blocks.codes), there(blocks.scales), minimums)
+        minimums = None if starts[0].minimums is None else there("minimums")
+        return cls(grid_named(starts[0].grid), there("codes"), there("scales"), minimums)
 
     def values(self) -> Tensor:
-        group = self.codes.shape[1] // self.scales.shape[1]
-        values = _levels(self.codes, self.grid) * self.scales.repeat_interleave(group, 1)
-        return values if self.minimums is None else values + self.minimums.repeat_interleave(group, 1)
+        group = self.codes.shape[-1] // self.scales.shape[-1]
+        values = _levels(self.codes, self.grid) * self.scales.repeat_interleave(group, -1)
+        return values if self.minimums is None else values + self.minimums.repeat_interleave(group, -1)
 
-    def blocks(self, start: Blocks) -> Blocks:
+    def blocks(self, starts: Sequence[Blocks]) -> list[Blocks]:
         codes, scales = self.codes.to(torch.int8).cpu().numpy(), self.scales.cpu().numpy()
-        return Blocks(codes, scales, start.grid, start.minimums, start.super_scales, start.super_minimums)
+        return [
+            replace(start, codes=codes[index].copy(), scales=scales[index].copy()) for index, start in enumerate(starts)
+        ]
 
 
 def _descend_group(found: _Codes, index: int, at: slice, slope: Tensor, curvature: Tensor) -> Tensor:
-    """One group's codes and scale, in place; returns by how much its values change, [out, group]."""
-    grid, codes, scales = found.grid, found.codes[:, at], found.scales[:, index]
-    minimums = None if found.minimums is None else found.minimums[:, index]
-    before = _levels(codes, grid) * scales[:, None]  # without minimums, which stay
-    for j in range(codes.shape[1]):
-        now = _levels(codes[:, j], grid) * scales
-        wanted = now - slope[:, j] / curvature[j, j]
-        codes[:, j] = nearest(wanted if minimums is None else wanted + minimums, scales, minimums, grid)
-        slope += (_levels(codes[:, j], grid) * scales - now)[:, None] * curvature[j]
+    """One group's codes and scales, in place; returns by how much its values change, [n, out, group]."""
+    grid, codes, scales = found.grid, found.codes[..., at], found.scales[..., index]
+    minimums = None if found.minimums is None else found.minimums[..., index]
+    before = _levels(codes, grid) * scales[..., None]  # without minimums, which stay
+    new = _better_codes(codes, slope, curvature, scales, minimums, grid)
+    levels = _levels(new, grid)
     if not grid.affine and not grid.super_group:
-        found.scales[:, index] = _better_scales(_levels(codes, grid), scales, slope, curvature, grid)
-    return _levels(codes, grid) * found.scales[:, index, None] - before
+        slope = slope.baddbmm(levels * scales[..., None] - before, curvature)
+        scales = _better_scales(levels, scales, slope, curvature, grid)
+    found.codes[..., at], found.scales[..., index] = new, scales
+    return levels * scales[..., None] - before
+
+
+def _better_codes(
+    codes: Tensor, slope: Tensor, curvature: Tensor, scales: Tensor, minimums: Tensor | None, grid: Grid
+) -> Tensor:
+    """One code of each row [n, out, group] after the other, the best with all others as they are."""
+    # A column's numbers lie together, and what a column has behind it is not looked at again.
+    columns, slopes = (each.movedim(-1, 0).contiguous() for each in (codes, slope))  # [group, n, out]
+    bends = curvature.movedim(0, -1)[..., None]  # [group, group, n, 1]
+    for j, column in enumerate(columns):
+        now = _levels(column, grid) * scales
+        wanted = now - slopes[j] / bends[j, j]
+        column.copy_(nearest(wanted if minimums is None else wanted + minimums, scales, minimums, grid))
+        slopes[j + 1 :].addcmul_(bends[j, j + 1 :], _levels(column, grid) * scales - now)
+    return columns.movedim(0, -1)
 
 
 def _better_scales(units: Tensor, scales: Tensor, slope: Tensor, curvature: Tensor, grid: Grid) -> Tensor:
-    """Each row's best scale [out] for levels [out, group], rounded as the grid's are; the old one if that is worse."""
-    down = (slope * units).sum(1)
-    bend = ((units @ curvature) * units).sum(1)
+    """Each row's best scale [n, out] for levels [n, out, group], on the grid's format, unless the old is better."""
+    down = (slope * units).sum(-1)
+    bend = ((units @ curvature) * units).sum(-1)
     most = _FARTHEST * scales.abs()
     step = torch.where(bend > 0, -down / bend.clamp_min(1e-30), 0).clamp(-most, most)
     rounded = round_scale(np.ascontiguousarray((scales + step).cpu().numpy()), grid.scale_format)

@@ -5,7 +5,9 @@ error of about 1/m of what it had, as long as its block's scale stays; channels 
 finds one power a seam. Columns that share no block's scale do not meet in rounding, so here each block finds its own.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,13 +50,10 @@ def activation_scales(
     Of full second moments the blocks on the diagonal count. A seam where nothing beats leaving it alone is not in the
     result. `InputError` names a matrix without statistics.
     """
-    scales = {}
-    for seam in seams(architecture).values():
-        if seam.kind in search.kinds:
-            factor = _best_factor(seam, weights, statistics, search)
-            if np.any(factor != 1):
-                scales[seam.name] = 1 / factor
-    return scales
+    chosen = [seam for seam in seams(architecture).values() if seam.kind in search.kinds]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy computes without the interpreter's lock
+        factors = list(pool.map(lambda seam: _best_factor(seam, weights, statistics, search), chosen))
+    return {seam.name: 1 / factor for seam, factor in zip(chosen, factors, strict=True) if np.any(factor != 1)}
 
 
 def _best_factor(seam: Seam, weights: Weights, statistics: Statistics, search: Search) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.errors import InputError
 from smolship.quantize import Calibrating, quantize
 from smolship.quantize.calibration.curvature import divergence
-from smolship.quantize.descent import calibrated, damped, descend, nearest
+from smolship.quantize.descent import calibrated, calibrated_together, damped, descend, nearest
 from smolship.quantize.grids import GRIDS, encode_with, fit, grid_named
 from smolship.quantize.rounding import NearestRounding
 from smolship.text_file import read_text_file
@@ -45,8 +45,19 @@ def test_no_pass_of_descent_raises_what_it_descends_on(grid: str) -> None:
     errors = []
     for _ in range(4):
         errors.append(divergence(torch.from_numpy(blocks.dequantize()) - weight, curvature))
-        blocks = descend(blocks, weight, moment, (0.3,))
+        (blocks,) = descend([blocks], weight[None], moment[None], (0.3,))
     assert errors[0] > errors[1] >= errors[2] >= errors[3]
+
+
+@pytest.mark.parametrize("grid", ["int4-b32", "iq4_nl", "q4_1", "q4_k"])
+def test_weights_rounded_together_get_the_codes_that_each_gets_alone(grid: str) -> None:
+    weights = 0.1 * torch.randn(3, 16, 256, generator=torch.Generator().manual_seed(5))
+    moments = torch.stack([correlated(256, seed) for seed in range(3)])
+    together = calibrated_together(["a", "b", "c"], weights, grid, moments)
+    for found, weight, moment in zip(together, weights, moments, strict=True):
+        alone = calibrated("w", weight, grid, moment)
+        assert (found.codes != alone.codes).mean() < 0.01  # sums are taken in another order
+        assert np.allclose(found.scales, alone.scales, rtol=0.02)
 
 
 def test_without_correlation_descent_leaves_codes_at_their_nearest() -> None:
