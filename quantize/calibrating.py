@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from smolship.text_file import TextFile
 
-SAMPLED_SEQUENCES = 128
-"""sequences that the checkpoint writes: 65,536 tokens where it takes 512 at once, three minutes of sampling"""
-READ_SEQUENCES = 256
+SAMPLED_SEQUENCES = 256
+"""sequences that the checkpoint writes: 65,536 tokens where it takes 256 at once"""
+READ_SEQUENCES = 512
 """sequences of a given text, which costs no sampling: twice the tokens are worth 8 to 11 % (docs/quantisation.md)"""
 
 
@@ -29,11 +29,13 @@ class Calibrating:
             return self.at_most
         return SAMPLED_SEQUENCES if self.text is None else READ_SEQUENCES
 
-    def described(self, checkpoint: str) -> str:
-        """The calibration text in words."""
+    def described(self, checkpoint: str, precision: str) -> str:
+        """The calibration in words: its text, and the precision of the products that are computed on it."""
         if self.text is None:
-            return f"{self.sequences} sequences sampled from {checkpoint} itself"
-        return f"up to {self.sequences} sequences of {self.text.name} (sha256 {self.text.sha256[:16]})"
+            text = f"{self.sequences} sequences sampled from {checkpoint} itself"
+        else:
+            text = f"up to {self.sequences} sequences of {self.text.name} (sha256 {self.text.sha256[:16]})"
+        return f"{text}, products in {precision}"
 
 
 SAMPLED = Calibrating()

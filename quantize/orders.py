@@ -10,6 +10,7 @@ from smolship.quantize.calibrating import Calibrating
 from smolship.quantize.calibration import Calibration, from_file, sampled
 from smolship.quantize.distillation import distil
 from smolship.quantize.divergence import Watch
+from smolship.quantize.precision import best_precision, calibration_device
 from smolship.quantize.recipes import CALIBRATED, DISTILLED
 from smolship.quantize.solution import Solution
 from smolship.quantize.solving import solve
@@ -37,9 +38,9 @@ def solve_order(
 def opened(checkpoint: Checkpoint, order: Calibrating, progress: Progress = Silent()) -> tuple[Reference, Calibration]:
     """The reference in memory, on a GPU if torch finds one, and the calibration text that a user ordered."""
     reference = Reference.from_checkpoint(checkpoint, progress=progress)
-    if torch.cuda.is_available():
-        weights = {name: w.cuda() for name, w in reference.weights.items()}
-        reference = Reference(reference.architecture, weights)
+    weights = {name: w.to(calibration_device()) for name, w in reference.weights.items()}
+    reference = Reference(reference.architecture, weights)
+    precision = best_precision()
     if order.text is None:
-        return reference, sampled(checkpoint, reference, order.sequences, progress)
-    return reference, from_file(checkpoint, order.text, order.sequences)
+        return reference, sampled(checkpoint, reference, precision, order.sequences, progress)
+    return reference, from_file(checkpoint, order.text, precision, order.sequences)

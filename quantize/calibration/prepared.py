@@ -13,7 +13,8 @@ from torch.nn import functional
 from smolship.checkpoint import EMBEDDING, Checkpoint
 from smolship.progress import Progress, Silent
 from smolship.quantize.cache import keep, kept, place_of
-from smolship.quantize.calibration.curvature import measure
+from smolship.quantize.calibration.curvature import TOKENS_AT_ONCE, measure
+from smolship.quantize.calibration.gram import Gram
 from smolship.quantize.calibration.texts import Calibration
 from smolship.quantize.grids import grid_named
 from smolship.quantize.transforms.activation_scales import Search, activation_scales
@@ -23,9 +24,7 @@ from smolship.quantize.transforms.table import nearest_round_trip
 from smolship.quantize.transforms.tying import require_tied
 from smolship.reference import Reference
 
-_VERSION = 1
-"""raised when the preparation's numbers change"""
-_SEARCH_TOKENS = 16384
+_SEARCH_TOKENS = 4096
 """tokens whose plain second moments decide the scales"""
 _SEARCH_ROWS = 128
 
@@ -50,8 +49,8 @@ def prepare(
     Every recipe of a checkpoint starts from the same preparation, whatever its grids: about six minutes on two cores
     for the 135M model the first time, seconds from the cache.
     """
-    inputs = {"version": _VERSION, "weights": checkpoint.source.sha256, "text": calibration.digest}
-    place = place_of("prepared", inputs)
+    inputs = {"weights": checkpoint.source.sha256, "text": calibration.digest}
+    place = place_of("prepared", __name__, inputs)
     found = kept(place)
     if found is None:
         found = _compute(checkpoint, reference, calibration, progress)
@@ -67,11 +66,7 @@ def _compute(
     checkpoint: Checkpoint, reference: Reference, calibration: Calibration, progress: Progress
 ) -> dict[str, NDArray[Any]]:
     weights, a = _arrays(reference), checkpoint.architecture
-    statistics = Statistics(_plain_moments(reference, calibration, progress))
-    with progress.task("search activation scales"):
-        grid = "int4-b32"
-        search = Search(nearest_round_trip(grid), grid_named(grid).group_size, rows=_SEARCH_ROWS)
-        scales = activation_scales(weights, a, statistics, search)
+    scales = _scales(reference, calibration, progress)
     device = reference.weights[EMBEDDING].device
     rescaled = _rescaled(checkpoint, weights, scales)
     moved = {name: torch.from_numpy(array).to(device) for name, array in rescaled.items()}
@@ -81,26 +76,36 @@ def _compute(
     }
 
 
+def _scales(reference: Reference, calibration: Calibration, progress: Progress) -> dict[str, NDArray[np.float64]]:
+    statistics = Statistics(_plain_moments(reference, calibration, progress))
+    with progress.task("search activation scales"):
+        grid = "int4-b32"
+        search = Search(nearest_round_trip(grid), grid_named(grid).group_size, rows=_SEARCH_ROWS)
+        return activation_scales(_arrays(reference), reference.architecture, statistics, search)
+
+
 def _plain_moments(
     reference: Reference, calibration: Calibration, progress: Progress
 ) -> dict[str, NDArray[np.float32]]:
     """The mean of x xᵀ over tokens for every matrix but the embedding, float32 [in, in]."""
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, Gram] = {}
 
     class Watched(Reference):
         def linear(self, x: Tensor, name: str) -> Tensor:
             flat = x.flatten(0, -2)
-            sums[name] = sums.get(name, 0) + flat.T @ flat
+            if name not in sums:
+                sums[name] = Gram(flat.shape[1], flat.device)
+            sums[name].add(flat, torch.ones(len(flat), device=flat.device))
             return functional.linear(x, self.weights[name])
 
     watched, seen = Watched(reference.architecture, reference.weights), 0
     every = max(1, calibration.tokens // _SEARCH_TOKENS)
     with progress.task("watch activations", _SEARCH_TOKENS) as advance:
-        for tokens in list(calibration.batches(2048))[::every]:
+        for tokens in list(calibration.batches(TOKENS_AT_ONCE))[::every]:
             watched.hidden(tokens)
             seen += tokens.numel()
             advance(tokens.numel())
-    return {name: (total / seen).cpu().numpy() for name, total in sums.items()}
+    return {name: (total.total() / seen).cpu().numpy() for name, total in sums.items()}
 
 
 def _rescaled(

@@ -14,18 +14,17 @@ from smolship.progress import Progress, Silent
 from smolship.quantize.cache import keep, kept, place_of
 from smolship.quantize.calibrating import READ_SEQUENCES, SAMPLED_SEQUENCES
 from smolship.quantize.calibration.sampling import openings, sample
+from smolship.quantize.precision import name_of
 from smolship.reference import Reference
 from smolship.text_file import TextFile
 
-LENGTH = 512
+LENGTH = 256
 """tokens of a sequence"""
 SHORT = 64
 """tokens of a short window"""
-FEWEST = 8
+FEWEST = 16
 """sequences below which the moments say more about the text than about the model"""
 SEED = 0
-_SAMPLER = 1
-"""raised when the sampler's tokens change, so that an old cache is not taken for the new"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +33,8 @@ class Calibration:
 
     sequences: Tensor
     """int64 [n, length]"""
+    precision: torch.dtype = torch.float32
+    """of the products that are computed on them"""
 
     @property
     def tokens(self) -> int:
@@ -42,9 +43,10 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """The sha256 of the tokens and their arrangement."""
+        """The sha256 of the tokens, their arrangement and the precision."""
         array = np.ascontiguousarray(self.sequences.numpy().astype("<i8"))
-        return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
+        how = f"{array.shape} {name_of(self.precision)}"
+        return hashlib.sha256(how.encode() + array.tobytes()).hexdigest()
 
     def batches(self, tokens: int) -> Iterator[Tensor]:
         """All tokens in batches [n, length] of about `tokens`: every other sequence whole, the rest as short windows.
@@ -60,7 +62,11 @@ class Calibration:
 
 
 def sampled(
-    checkpoint: Checkpoint, reference: Reference, sequences: int = SAMPLED_SEQUENCES, progress: Progress = Silent()
+    checkpoint: Checkpoint,
+    reference: Reference,
+    precision: torch.dtype,
+    sequences: int = SAMPLED_SEQUENCES,
+    progress: Progress = Silent(),
 ) -> Calibration:
     """Text sampled from the checkpoint itself, kept in the cache by the checkpoint's content.
 
@@ -68,17 +74,20 @@ def sampled(
     the 135M model and the default number of sequences.
     """
     length = min(LENGTH, checkpoint.architecture.max_positions)
-    inputs = {"sampler": _SAMPLER, "weights": checkpoint.source.sha256, "shape": [sequences, length], "seed": SEED}
-    inputs["template"] = checkpoint.tokenizer.chat_template or ""
-    place = place_of("samples", inputs)
+    inputs = {"weights": checkpoint.source.sha256, "shape": [sequences, length], "seed": SEED}
+    inputs |= {"template": checkpoint.tokenizer.chat_template or "", "precision": name_of(precision)}
+    place = place_of("samples", __name__, inputs)
     if (found := kept(place)) is not None:
-        return Calibration(torch.from_numpy(found["tokens"].astype(np.int64)))
-    tokens = sample(reference, openings(checkpoint.tokenizer, sequences), length, SEED, progress)
+        return Calibration(torch.from_numpy(found["tokens"].astype(np.int64)), precision)
+    begun = openings(checkpoint.tokenizer, sequences)
+    tokens = sample(reference, begun, length, SEED, precision, progress)
     keep(place, {"tokens": tokens.numpy().astype(np.int32)})
-    return Calibration(tokens)
+    return Calibration(tokens, precision)
 
 
-def from_file(checkpoint: Checkpoint, file: TextFile, sequences: int = READ_SEQUENCES) -> Calibration:
+def from_file(
+    checkpoint: Checkpoint, file: TextFile, precision: torch.dtype, sequences: int = READ_SEQUENCES
+) -> Calibration:
     """The first sequences of a text; `InputError` if it has too few."""
     length = min(LENGTH, checkpoint.architecture.max_positions)
     tokens = checkpoint.tokenizer.encode(file.content)
@@ -88,4 +97,4 @@ def from_file(checkpoint: Checkpoint, file: TextFile, sequences: int = READ_SEQU
             f"--calibration-text {file.name} has {len(tokens)} tokens, wanted at least {FEWEST * length}: "
             "give more text, or leave the option out to sample the checkpoint itself"
         )
-    return Calibration(torch.tensor(tokens[: count * length]).view(count, length))
+    return Calibration(torch.tensor(tokens[: count * length]).view(count, length), precision)

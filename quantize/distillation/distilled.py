@@ -18,9 +18,6 @@ from smolship.quantize.solution import Solution, Stage, arrays_of, solution_of
 from smolship.quantize.solving import errors_of, inputs_of, solve
 from smolship.reference import Reference
 
-_VERSION = 1
-"""raised when the same inputs give other scales"""
-
 
 def distil(
     checkpoint: Checkpoint,
@@ -38,13 +35,13 @@ def distil(
     """
     tuning = tuning.within(calibration)
     inputs = inputs_of(checkpoint, assignment, calibration, watch)
-    inputs |= {"distilled": _VERSION, "tuning": asdict(tuning)}
-    place, unfinished = place_of("solutions", inputs), place_of("unfinished", inputs)
+    inputs["tuning"] = asdict(tuning)
+    place, unfinished = (place_of(kind, __name__, inputs) for kind in ("solutions", "unfinished"))
     if (found := kept(place)) is not None:
         return solution_of(found)
     solved = solve(checkpoint, reference, assignment, calibration, watch, progress)
     start = time.monotonic()
-    student = Student(checkpoint.architecture, solved, _floats(reference, solved))
+    student = Student(checkpoint.architecture, solved, _floats(reference, solved), calibration.precision)
     train(student, reference, calibration, tuning, unfinished, progress)
     distilled = student.solution()
     decoded = _decoded(reference, distilled)

@@ -12,10 +12,10 @@ def divergence_at_head(
 ) -> tuple[float, Tensor, Tensor | None]:
     """The mean KL divergence from teacher to student in nats, and its gradients at `hidden` and, if asked for, `head`.
 
-    `hidden` and `taught` [..., hidden] are final hidden states, the heads [vocabulary, hidden] in bfloat16; gradients
-    in float32. Source: Hinton et al., arXiv 1503.02531, at temperature 1.
+    `hidden` and `taught` [..., hidden] are final hidden states, the heads [vocabulary, hidden] in the precision that
+    products are to be in; gradients in float32. Source: Hinton et al., arXiv 1503.02531, at temperature 1.
     """
-    student, teacher = (states.detach().flatten(0, -2).to(torch.bfloat16) for states in (hidden, taught))
+    student, teacher = (states.detach().flatten(0, -2).to(head.dtype) for states in (hidden, taught))
     at_hidden = torch.empty(student.shape, device=student.device)
     at_head = torch.zeros(head.shape, device=head.device) if train_head else None
     total = 0.0
@@ -24,7 +24,7 @@ def divergence_at_head(
         p = (teacher[rows] @ teaching_head.T).float().log_softmax(-1)
         q = (student[rows] @ head.T).float().log_softmax(-1)
         total += float(torch.nn.functional.kl_div(q, p, reduction="sum", log_target=True))
-        change = q.exp_().sub_(p.exp_()).to(torch.bfloat16)  # the gradient at the logits
+        change = q.exp_().sub_(p.exp_()).to(head.dtype)  # the gradient at the logits
         at_hidden[rows] = (change @ head).float()
         if at_head is not None:
             at_head += (change.T @ student[rows]).float()

@@ -29,33 +29,40 @@ class _Matrix:
     """A rounded matrix on torch's side: `weight = level · scale + minimum`."""
 
     levels: Tensor
-    """bfloat16 [out, groups, group]"""
+    """[out, groups, group] in the precision of the products"""
     scales: Tensor
     """float32 [out, groups]"""
     minimums: Tensor | None
     """float32 [out, groups, 1]"""
 
     @classmethod
-    def of(cls, blocks: Blocks, device: torch.device) -> "_Matrix":
+    def of(cls, blocks: Blocks, device: torch.device, precision: torch.dtype) -> "_Matrix":
         grid = grid_named(blocks.grid)
         levels = np.asarray(grid.levels, np.float32)[blocks.codes.astype(np.int16) - grid.low]
-        grouped = torch.from_numpy(levels).to(device, torch.bfloat16).view(len(levels), -1, blocks.group_size)
+        grouped = torch.from_numpy(levels).to(device, precision).view(len(levels), -1, blocks.group_size)
         minimums = None if blocks.minimums is None else torch.from_numpy(blocks.minimums).to(device)[..., None]
         return cls(grouped, torch.from_numpy(blocks.scales).to(device), minimums)
 
     def weight(self, factors: Tensor) -> Tensor:
-        """bfloat16 [out, in] under scales that have grown by `factors` [out · groups]."""
+        """[out, in] in the precision of the products, under scales that have grown by `factors` [out · groups]."""
         scales = (self.scales * factors.view_as(self.scales))[..., None]
         if self.minimums is None:
-            return (self.levels * scales.to(torch.bfloat16)).flatten(1)
-        return (self.levels * scales + self.minimums).to(torch.bfloat16).flatten(1)  # what cancels is taken in float32
+            return (self.levels * scales.to(self.levels.dtype)).flatten(1)
+        return (
+            (self.levels * scales + self.minimums).to(self.levels.dtype).flatten(1)
+        )  # what cancels is taken in float32
 
 
 class Student:
     """What is trained: `logs`, by which power of e each movable scale and each gain has grown, float32 [parameters]."""
 
-    def __init__(self, architecture: Architecture, solution: Solution, weights: Mapping[str, Tensor]) -> None:
-        """`weights` float32: every tensor as calibration left it; those that `solution` has blocks of are not used."""
+    def __init__(
+        self, architecture: Architecture, solution: Solution, weights: Mapping[str, Tensor], precision: torch.dtype
+    ) -> None:
+        """`weights` float32: every tensor as calibration left it; those that `solution` has blocks of are not used.
+
+        Products will be in `precision`.
+        """
         device = weights[EMBEDDING].device
         self._architecture, self._solution = architecture, solution
         self._gains = {name: w for name, w in weights.items() if w.ndim == 1}
@@ -64,10 +71,10 @@ class Student:
         for name, w in weights.items():
             blocks = solution.blocks.get(name)
             if blocks is not None and scales_move(grid_named(blocks.grid)):
-                self._matrices[name] = _Matrix.of(blocks, device)
+                self._matrices[name] = _Matrix.of(blocks, device, precision)
             elif w.ndim == 2:
                 fixed = w if blocks is None else torch.from_numpy(blocks.dequantize()).to(device)
-                self._fixed[name] = fixed if name == EMBEDDING else fixed.to(torch.bfloat16)
+                self._fixed[name] = fixed if name == EMBEDDING else fixed.to(precision)
         moved = {**{name: matrix.scales for name, matrix in self._matrices.items()}, **self._gains}
         self._sizes = {name: start.numel() for name, start in moved.items()}
         self.logs = torch.zeros(sum(self._sizes.values()), device=device, requires_grad=True)
@@ -78,7 +85,7 @@ class Student:
         return EMBEDDING in self._matrices
 
     def model(self) -> Reference:
-        """The model as it is now, differentiable in `logs`: matrices bfloat16, the embedding and gains float32."""
+        """The model as it is now, differentiable in `logs`: matrices in the precision, embedding and gains float32."""
         factors = self._factors(self.logs)
         weights = {name: matrix.weight(factors[name]) for name, matrix in self._matrices.items()}
         if self.trains_embedding:

@@ -64,14 +64,15 @@ def train(
     """Move the student's logs towards the teacher's next-token distribution on the calibration text.
 
     What stands at `place` from a run that was stopped is gone on from, to the same numbers that an uninterrupted run
-    gives on the same kind of machine; whoever has put the result away removes it. Products are in bfloat16, sums in
-    float32.
+    gives on the same kind of machine; whoever has put the result away removes it. Products are in the calibration's
+    precision, sums in float32.
     """
     optimizer = torch.optim.Adam([student.logs], betas=tuning.betas, eps=1e-15)
     begun = _resume(student, optimizer, place)
-    halved = Reference(
+    precision = calibration.precision
+    taught_by = Reference(
         teacher.architecture,
-        {n: w.to(torch.bfloat16) if w.ndim == 2 and n != EMBEDDING else w for n, w in teacher.weights.items()},
+        {n: w.to(precision) if w.ndim == 2 and n != EMBEDDING else w for n, w in teacher.weights.items()},
     )
     smooth: float | None = None
     with progress.task("distil", tuning.steps) as advance:
@@ -79,7 +80,7 @@ def train(
         for step in range(begun, tuning.steps):
             optimizer.param_groups[0]["lr"] = tuning.rate * tuning.share(step)
             optimizer.zero_grad()
-            loss = _backward(student, halved, batch(calibration, tuning, step))
+            loss = _backward(student, taught_by, batch(calibration, tuning, step), precision)
             optimizer.step()
             smooth = loss if smooth is None else 0.9 * smooth + 0.1 * loss
             advance(1, f"distil, {smooth:.4f} nats")
@@ -102,14 +103,14 @@ def batch(calibration: Calibration, tuning: Tuning, step: int) -> Tensor:
     return windows.view(-1, tuning.short)
 
 
-def _backward(student: Student, teacher: Reference, tokens: Tensor) -> float:
+def _backward(student: Student, teacher: Reference, tokens: Tensor, precision: torch.dtype) -> float:
     """The loss on `tokens`, its gradient added to the student's logs."""
     model = student.model()
     embedding = model.weights[EMBEDDING]
-    with torch.autocast(embedding.device.type, torch.bfloat16):
+    with torch.autocast(embedding.device.type, precision, enabled=precision != torch.float32):
         taught = teacher.hidden(tokens)
         hidden = model.hidden(tokens, differentiable=True)
-    head, teaching = (w.detach().to(torch.bfloat16) for w in (embedding, teacher.weights[EMBEDDING]))
+    head, teaching = (w.detach().to(precision) for w in (embedding, teacher.weights[EMBEDDING]))
     loss, at_hidden, at_head = divergence_at_head(hidden, head, taught, teaching, train_head=student.trains_embedding)
     if at_head is None:
         hidden.backward(at_hidden)

@@ -44,7 +44,7 @@ class Reference:
     def hidden(self, tokens: Tokens, *, differentiable: bool = False) -> Tensor:
         """The final hidden states, after the last norm: float32 [..., n, hidden]."""
         with torch.set_grad_enabled(differentiable):
-            x = functional.embedding(self._ids(tokens), self.weights[EMBEDDING])
+            x = self.embed(self._ids(tokens))
             cosines, sines = rotary(self.architecture, x.shape[-2], x.device)
             for layer in range(self.architecture.layers):
                 x = self.block(layer, x, cosines, sines)
@@ -63,6 +63,10 @@ class Reference:
         gate = functional.silu(self.linear(y, p + "mlp.gate_proj.weight"))
         up = self.linear(y, p + "mlp.up_proj.weight")
         return x + self.linear(gate * up, p + "mlp.down_proj.weight")
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Rows of the embedding for int64 ids [..., n]: [..., n, hidden]; calibration overrides it to watch."""
+        return functional.embedding(ids, self.weights[EMBEDDING])
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         """Inputs [..., in] through the matrix of that name to [..., out]; calibration overrides it to watch."""

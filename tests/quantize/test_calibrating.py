@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from smolship.checkpoint import Checkpoint
 from smolship.errors import InputError
@@ -26,14 +27,17 @@ def test_a_text_of_ones_own_counts_twice_as_far_as_samples(text: TextFile) -> No
     assert Calibrating(text=text, at_most=8).sequences == Calibrating(at_most=8).sequences == 8
 
 
-def test_the_description_names_the_text_its_content_and_the_limit(text: TextFile) -> None:
-    assert SAMPLED.described("tiny") == "128 sequences sampled from tiny itself"
-    assert Calibrating(text=text).described("tiny") == f"up to 256 sequences of own.txt (sha256 {text.sha256[:16]})"
+def test_the_description_names_the_text_its_content_the_limit_and_the_precision(text: TextFile) -> None:
+    sampled = SAMPLED.described("tiny", "float32")
+    assert sampled == f"{SAMPLED.sequences} sequences sampled from tiny itself, products in float32"
+    read = Calibrating(text=text).described("tiny", "bfloat16")
+    named = f"{Calibrating(text=text).sequences} sequences of own.txt (sha256 {text.sha256[:16]})"
+    assert read == f"up to {named}, products in bfloat16"
 
 
 def test_the_first_whole_sequences_of_a_text_are_read(tiny_checkpoint: Checkpoint, text: TextFile) -> None:
     tokens = tiny_checkpoint.tokenizer.encode(text.content)
-    found = from_file(tiny_checkpoint, text, sequences=FEWEST).sequences
+    found = from_file(tiny_checkpoint, text, torch.float32, sequences=FEWEST).sequences
     assert len(found) == FEWEST
     assert found.flatten().tolist() == tokens[: found.numel()]
 
@@ -42,4 +46,4 @@ def test_a_text_too_short_to_calibrate_on_is_bad_input(tiny_checkpoint: Checkpoi
     path = tmp_path / "short.txt"
     path.write_text("Too short.", encoding="utf-8")
     with pytest.raises(InputError, match=r"--calibration-text short.txt has \d+ tokens, wanted at least"):
-        from_file(tiny_checkpoint, read_text_file(path, ""))
+        from_file(tiny_checkpoint, read_text_file(path, ""), torch.float32)

@@ -49,14 +49,19 @@ def assignment(tiny_checkpoint: Checkpoint) -> dict[str, str]:
     return {name: "int4-b32" for name, shape in tiny_checkpoint.architecture.shapes().items() if len(shape) == 2}
 
 
-def student_of(checkpoint: Checkpoint, reference: Reference, grid: str = "int4-b32") -> Student:
+def student_of(
+    checkpoint: Checkpoint,
+    reference: Reference,
+    grid: str = "int4-b32",
+    precision: torch.dtype = torch.float32,
+) -> Student:
     """All matrices rounded to nearest on one grid."""
     blocks = {
         name: NearestRounding().round(name, w.numpy(), grid_named(grid))
         for name, w in reference.weights.items()
         if w.ndim == 2
     }
-    return Student(checkpoint.architecture, Solution(blocks), reference.weights)
+    return Student(checkpoint.architecture, Solution(blocks), reference.weights, precision)
 
 
 def test_distilled_is_nearer_than_calibrated_with_the_same_codes(

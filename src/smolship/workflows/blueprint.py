@@ -135,11 +135,18 @@ def blueprint_of(
 ) -> Blueprint:
     """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed."""
     place = out / f"{checkpoint.name}-{recipe.name}-{line.label}"
-    calibrating = Calibrating(order.calibration_text, order.calibration_sequences)
-    calibration = calibrating.described(checkpoint.name) if recipe.calibrated else None
+    calibration = _described(checkpoint, order) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
     source = SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
     return Blueprint(place, line, recipe, order.context, calibration, source, versions, grids)
+
+
+def _described(checkpoint: Checkpoint, order: Order) -> str:
+    """How the order calibrates on this machine."""
+    from smolship.quantize.precision import best_precision, name_of  # torch: only what calibrates needs it
+
+    calibrating = Calibrating(order.calibration_text, order.calibration_sequences)
+    return calibrating.described(checkpoint.name, name_of(best_precision()))
 
 
 def check_context(checkpoint: Outline, context: int) -> None:
@@ -156,8 +163,9 @@ def calibrating_of(checkpoint: Checkpoint, order: Order) -> Calibrating:
     """
     if order.calibration_text is not None:
         from smolship.quantize.calibration import from_file  # torch: only what calibrates needs it
+        from smolship.quantize.precision import best_precision
 
-        from_file(checkpoint, order.calibration_text)
+        from_file(checkpoint, order.calibration_text, best_precision())
     kinds = KINDS if checkpoint.tokenizer.chat_template else [kind for kind in KINDS if kind != "chat"]
     length = min(WATCHED, checkpoint.architecture.max_positions)
     watch = {kind: windows(checkpoint.tokenizer, kind, count=2, length=length).tokens for kind in kinds}

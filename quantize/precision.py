@@ -1,0 +1,55 @@
+"""Which floating-point type this processor or GPU multiplies fastest in: calibration and distillation compute in it.
+
+A processor without bfloat16 instructions widens every operand first: one with AVX2 alone takes nine times as long as in
+float32, one with AMX a quarter. float16 is no candidate: the largest activations of these models and the squares of
+their gradients both leave its range.
+"""
+
+import time
+from functools import cache
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_ROWS, _IN, _OUT = 256, 576, 1536
+"""of the product that is timed: `up` of the 135M model"""
+_ROUNDS = 9
+_WORTH = 1.25
+"""how many times as fast bfloat16 has to be: below that its coarser sums buy nothing"""
+
+
+def calibration_device() -> torch.device:
+    """Where calibration and distillation compute: a GPU if torch finds one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@cache
+def best_precision() -> torch.dtype:
+    """float32, or bfloat16 where its products are clearly faster on that device; a few milliseconds, once a process.
+
+    `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`, with which a processor can be made to look older, are obeyed.
+    """
+    device, pairs = calibration_device(), {}
+    for precision in (torch.float32, torch.bfloat16):
+        x = torch.ones(_ROWS, _IN, dtype=precision, device=device)
+        pairs[precision] = x, torch.ones(_OUT, _IN, dtype=precision, device=device)
+    seconds: dict[torch.dtype, list[float]] = {precision: [] for precision in pairs}
+    for _ in range(_ROUNDS):
+        for precision, (x, weight) in pairs.items():
+            seconds[precision].append(_seconds(x, weight))
+    ratio = median(a / b for a, b in zip(*seconds.values(), strict=True))
+    return torch.bfloat16 if ratio >= _WORTH else torch.float32
+
+
+def name_of(precision: torch.dtype) -> str:
+    """`float32` or `bfloat16`, as files and people write it."""
+    return str(precision).removeprefix("torch.")
+
+
+def _seconds(x: Tensor, weight: Tensor) -> float:
+    start = time.perf_counter()
+    product = functional.linear(x, weight)
+    float(product[0, 0])  # a GPU's answer is waited for
+    return time.perf_counter() - start

@@ -1,0 +1,53 @@
+"""What curvature is made of: half of a sum of outer products, and a gradient whose second moment is Fisher's."""
+
+import pytest
+import torch
+
+from smolship.checkpoint import Checkpoint
+from smolship.quantize.calibration import Calibration
+from smolship.quantize.calibration.curvature import _at_the_head, _thinned, measure
+from smolship.quantize.calibration.gram import Gram
+from smolship.reference import Reference
+
+
+@pytest.mark.parametrize("size", [3, 8, 64])
+def test_half_of_the_products_make_the_whole_sum(size: int) -> None:
+    random = torch.Generator().manual_seed(size)
+    x, weights = torch.randn(50, size, generator=random), torch.rand(50, generator=random)
+    gram = Gram(size, x.device)
+    gram.add(x[:20], weights[:20])
+    gram.add(x[20:], weights[20:])
+    assert torch.allclose(gram.total(), x.T @ (x * weights[:, None]), atol=1e-4)
+    assert torch.equal(gram.total(), gram.total().T)
+
+
+def test_the_gradient_at_the_hidden_states_has_fisher_s_second_moment() -> None:
+    random = torch.Generator().manual_seed(0)
+    head, hidden = torch.randn(12, 4, generator=random), torch.randn(4, generator=random)
+    p = (head @ hidden).softmax(-1)
+    fisher = head.T @ (p.diag() - torch.outer(p, p)) @ head
+    gradients = _at_the_head(hidden.expand(20000, 4), head, Gram(4, head.device), random)
+    assert torch.allclose(gradients.T @ gradients / len(gradients), fisher, atol=0.05 * float(fisher.abs().max()))
+
+
+def test_a_thinned_sum_is_the_whole_one_on_average_and_keeps_what_is_heavy() -> None:
+    random = torch.Generator().manual_seed(3)
+    weights = torch.cat([torch.full((900,), 0.1), torch.full((100,), 9.1)])  # mean 1
+    x = torch.arange(1000.0)[:, None]
+    totals, counts = [], []
+    for _ in range(200):
+        kept, counted = _thinned(x, weights, random)
+        assert set(range(900, 1000)) <= set(kept[:, 0].int().tolist())
+        totals.append(float(counted.sum()))
+        counts.append(len(kept))
+    assert abs(sum(totals) / len(totals) - 1000) < 2
+    assert sum(counts) / len(counts) < 200
+
+
+def test_curvature_in_either_precision_is_nearly_the_same(tiny_checkpoint: Checkpoint) -> None:
+    reference = Reference.from_checkpoint(tiny_checkpoint)
+    tokens = torch.randint(3, 300, (8, 128), generator=torch.Generator().manual_seed(2))
+    single, half = (measure(reference, Calibration(tokens, to)) for to in (torch.float32, torch.bfloat16))
+    assert set(single) == {name for name, shape in tiny_checkpoint.architecture.shapes().items() if len(shape) == 2}
+    for name, moment in single.items():
+        assert float((half[name] - moment).norm() / moment.norm()) < 0.05, name
