@@ -10,6 +10,7 @@ from smolship.quantize.calibrating import Calibrating
 from smolship.quantize.calibration import Calibration, from_file, sampled
 from smolship.quantize.distillation import distil
 from smolship.quantize.divergence import Watch
+from smolship.quantize.foresight import foresee
 from smolship.quantize.precision import best_precision, calibration_device
 from smolship.quantize.recipes import CALIBRATED, DISTILLED
 from smolship.quantize.solution import Solution
@@ -30,9 +31,11 @@ def solve_order(
     progress: Progress = Silent(),
 ) -> Solution:
     """Blocks for every tensor of `assignment` (tensor to grid) as the solver of that `rounding` finds them."""
-    reference, calibration = opened(checkpoint, order, progress)
-    watch = Watch({name: torch.tensor(windows) for name, windows in order.watch.items()})
-    return SOLVERS[rounding](checkpoint, reference, assignment, calibration, watch, progress)
+    foreseen = foresee(checkpoint.architecture, order, distils=rounding == DISTILLED)
+    with progress.task(f"calibrate ({foreseen} here the first time)"):
+        reference, calibration = opened(checkpoint, order, progress)
+        watch = Watch({name: torch.tensor(windows) for name, windows in order.watch.items()})
+        return SOLVERS[rounding](checkpoint, reference, assignment, calibration, watch, progress)
 
 
 def opened(checkpoint: Checkpoint, order: Calibrating, progress: Progress = Silent()) -> tuple[Reference, Calibration]:

@@ -25,27 +25,35 @@ def calibration_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@cache
 def best_precision() -> torch.dtype:
     """float32, or bfloat16 where its products are clearly faster on that device; a few milliseconds, once a process.
 
     `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`, with which a processor can be made to look older, are obeyed.
     """
-    device, pairs = calibration_device(), {}
-    for precision in (torch.float32, torch.bfloat16):
-        x = torch.ones(_ROWS, _IN, dtype=precision, device=device)
-        pairs[precision] = x, torch.ones(_OUT, _IN, dtype=precision, device=device)
-    seconds: dict[torch.dtype, list[float]] = {precision: [] for precision in pairs}
-    for _ in range(_ROUNDS):
-        for precision, (x, weight) in pairs.items():
-            seconds[precision].append(_seconds(x, weight))
-    ratio = median(a / b for a, b in zip(*seconds.values(), strict=True))
-    return torch.bfloat16 if ratio >= _WORTH else torch.float32
+    speeds = _speeds()
+    return torch.bfloat16 if speeds[torch.bfloat16] >= _WORTH * speeds[torch.float32] else torch.float32
+
+
+def speed() -> float:
+    """Floating-point operations a second of products in the best precision."""
+    return _speeds()[best_precision()]
 
 
 def name_of(precision: torch.dtype) -> str:
     """`float32` or `bfloat16`, as files and people write it."""
     return str(precision).removeprefix("torch.")
+
+
+@cache
+def _speeds() -> dict[torch.dtype, float]:
+    """Operations a second by precision, the median of rounds in turns."""
+    device = calibration_device()
+    seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+    for _ in range(_ROUNDS):
+        for precision, laps in seconds.items():
+            x, weight = (torch.ones(n, _IN, dtype=precision, device=device) for n in (_ROWS, _OUT))
+            laps.append(_seconds(x, weight))
+    return {precision: 2 * _ROWS * _IN * _OUT / median(laps) for precision, laps in seconds.items()}
 
 
 def _seconds(x: Tensor, weight: Tensor) -> float:

@@ -11,7 +11,7 @@ from board.board import Board
 from card_examples import examples, run_python
 from in_process import run as in_process
 from junitparser import JUnitXml
-from kept_kits import kept_kits
+from kept_results import kept_results
 from signs_of_life import without_signs
 
 from smolship.artefact import Artefact
@@ -66,7 +66,8 @@ def smolship(*arguments: object) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("ship")
-    ended = smolship("ship", "embedded", "-o", out, "--repeats", "2", "--json")
+    with kept_results():
+        ended = smolship("ship", "embedded", "-o", out, "--repeats", "2", "--json")
     return Run(out, ended, json.loads(ended.stdout))
 
 
@@ -79,7 +80,7 @@ def test_all_is_well_and_nothing_but_the_report_and_signs_of_life_is_printed(run
     ]
     assert failed == []
     assert without_signs(run.ended.stderr) == ""
-    for stage in ("round by descent", "ExecuTorch: lower it to XNNPACK", "Checking q8 onnx"):
+    for stage in ("ExecuTorch: lower it to XNNPACK", "Checking q8 onnx"):
         assert f"] {stage} ...\n" in run.ended.stderr
         assert f"] {stage}: done in " in run.ended.stderr
     assert run.ended.returncode == 0
@@ -168,7 +169,19 @@ def test_questions_of_a_task_are_asked_and_gated(run: Run, tmp_path: Path) -> No
     ]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     folder = run.out / "SmolLM2-135M-Instruct-q8-gguf"
-    order = ("check", folder, "--task", tmp_path / "own.jsonl", "--repeats", "1", "--report", tmp_path, "--json")
+    order = (
+        "check",
+        folder,
+        "--task",
+        tmp_path / "own.jsonl",
+        "--repeats",
+        "1",
+        "--text",
+        "code",
+        "--report",
+        tmp_path,
+        "--json",
+    )
     ended = smolship(*order, "--budget", "task_accuracy_delta >= 1 pp")
     assert ended.returncode == 1, ended.stderr
     (one,) = json.loads(ended.stdout)["checked"]
@@ -278,7 +291,7 @@ Path({place!r}).write_text(json.dumps(answers))
 
 def test_another_device_s_speed_is_not_measured_here(run: Run) -> None:
     folder = run.out / "SmolLM2-135M-Instruct-q4-e8-calibrated-gguf"
-    ended = smolship("check", folder, "-t", "raspberry-pi-5", "--repeats", "1", "--json")
+    ended = smolship("check", folder, "-t", "raspberry-pi-5", "--repeats", "1", "--text", "code", "--json")
     verdicts = {one["metric"]: one for one in json.loads(ended.stdout)["checked"][0]["judged"][0]["verdicts"]}
     assert verdicts["decode"]["outcome"] == "not measured"
     assert verdicts["decode"]["value"] is None
@@ -290,7 +303,7 @@ def test_the_emulated_board_computes_what_this_host_does(run: Run, board: Board,
     (tmp_path / "emulated.toml").write_text(EMULATED)
     reach = ("--host", "board", "--ssh-config", board.ssh_config, "--target", tmp_path / "emulated.toml")
     written = ("--report", tmp_path, "--junit", tmp_path / "smoke.xml", "--json")
-    with kept_kits():
+    with kept_results():
         ended = smolship("smoke", *folders, *reach, *written, "--brief", "--threads", "1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (device,) = json.loads(ended.stdout)

@@ -33,11 +33,10 @@ def divergence(error: Tensor, moment: Tensor) -> float:
 class _Watched(Reference):
     """A reference whose matrices add to their moments while the gradient flows back."""
 
-    def __init__(self, reference: Reference, precision: torch.dtype, generator: torch.Generator) -> None:
+    def __init__(self, reference: Reference, precision: torch.dtype) -> None:
         weights = {name: w.to(precision) if w.ndim == 2 else w for name, w in reference.weights.items()}
         super().__init__(reference.architecture, {**weights, EMBEDDING: reference.weights[EMBEDDING]})
         self.moments = {name: Gram(w.shape[1], w.device) for name, w in weights.items() if w.ndim == 2}
-        self._generator = generator
         self._shares: dict[tuple[str, int], list[float]] = {}  # small tensors would keep torch's memory in pieces
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -58,7 +57,7 @@ class _Watched(Reference):
 
         def add(gradient: Tensor) -> None:
             weights = self._even(name, gradient.float().square().mean(-1))  # [sequences, length]
-            self.moments[name].add(*_thinned(seen.float(), weights.flatten(), self._generator))
+            self.moments[name].add(seen.float(), weights.flatten())
 
         y.register_hook(add)
         return y
@@ -81,15 +80,15 @@ def measure(
     """M [in, in] float32 of every matrix, the mean over tokens of (mean over outputs of g²)·x xᵀ; see `divergence`.
 
     One token is drawn at each position, with `seed`; products in the calibration's precision, sums in float32. The
-    embedding's moment has both its uses in it, the head's inputs weighted by how undecided the model is and the gradient
-    at the lookup, each spread over the vocabulary. About 6 ms a token for the 135M model in float32 on two cores with
-    AVX2.
+    embedding's moment has both its uses in it, the head's inputs weighted by how undecided the model is and the
+    gradient at the lookup, each spread over the vocabulary. About 6 ms a token for the 135M model in float32 on two
+    cores with AVX2.
     """
     precision = calibration.precision
     embedding = reference.weights[EMBEDDING]
-    generator = torch.Generator().manual_seed(seed)
-    watched = _Watched(reference, precision, generator)
+    watched = _Watched(reference, precision)
     head, tied = embedding.to(precision), watched.moments[EMBEDDING]
+    generator = torch.Generator().manual_seed(seed)
     with progress.task("measure curvature", calibration.tokens) as advance:
         for tokens in calibration.batches(TOKENS_AT_ONCE):
             with torch.autocast(embedding.device.type, precision, enabled=precision != torch.float32):
@@ -113,14 +112,3 @@ def _at_the_head(hidden: Tensor, head: Tensor, tied: Gram, generator: torch.Gene
         gradient[start : start + _HEAD_ROWS] = (p.to(head.dtype) @ head).float() - head[y].float()
         tied.add(h, (1 - p.square().sum(-1)).clamp_min(0))  # Σ_v p_v (1 - p_v)
     return gradient.view_as(hidden)
-
-
-def _thinned(x: Tensor, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Fewer tokens that make the same sum on average: of those lighter than the mean some, which count as the mean.
-
-    x [tokens, in], weights [tokens]; a light token is kept by its weight's share of the mean. Most tokens are light:
-    the model is sure of what comes next.
-    """
-    mean = weights.mean()
-    kept = torch.rand(len(weights), generator=generator).to(weights.device) * mean < weights
-    return x[kept], weights[kept].clamp_min(mean)

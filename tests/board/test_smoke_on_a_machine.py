@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from kept_kits import kept_kits
+from kept_results import kept_results
 from unavailable import skipped_if_unavailable
 
 from board.machine import open_machine
@@ -46,7 +46,7 @@ def run_there(tree: Tree, folder: Path, memory: str, artefact: Artefact, checkpo
     )
     with skipped_if_unavailable():
         opened = open_machine(tree, folder / "machine", memory=memory)
-    with opened as board, kept_kits():
+    with opened as board, kept_results():
         access = Access(config=board.ssh_config, known_hosts=board.known_hosts)
         place = over_ssh("small", "board", load_target(str(folder / "small.toml")), access)
         (result,) = smoke([artefact], checkpoint, [place], order, here=Settings(threads=2))

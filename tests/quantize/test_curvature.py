@@ -5,7 +5,7 @@ import torch
 
 from smolship.checkpoint import Checkpoint
 from smolship.quantize.calibration import Calibration
-from smolship.quantize.calibration.curvature import _at_the_head, _thinned, measure
+from smolship.quantize.calibration.curvature import _at_the_head, measure
 from smolship.quantize.calibration.gram import Gram
 from smolship.reference import Reference
 
@@ -28,20 +28,6 @@ def test_the_gradient_at_the_hidden_states_has_fisher_s_second_moment() -> None:
     fisher = head.T @ (p.diag() - torch.outer(p, p)) @ head
     gradients = _at_the_head(hidden.expand(20000, 4), head, Gram(4, head.device), random)
     assert torch.allclose(gradients.T @ gradients / len(gradients), fisher, atol=0.05 * float(fisher.abs().max()))
-
-
-def test_a_thinned_sum_is_the_whole_one_on_average_and_keeps_what_is_heavy() -> None:
-    random = torch.Generator().manual_seed(3)
-    weights = torch.cat([torch.full((900,), 0.1), torch.full((100,), 9.1)])  # mean 1
-    x = torch.arange(1000.0)[:, None]
-    totals, counts = [], []
-    for _ in range(200):
-        kept, counted = _thinned(x, weights, random)
-        assert set(range(900, 1000)) <= set(kept[:, 0].int().tolist())
-        totals.append(float(counted.sum()))
-        counts.append(len(kept))
-    assert abs(sum(totals) / len(totals) - 1000) < 2
-    assert sum(counts) / len(counts) < 200
 
 
 def test_curvature_in_either_precision_is_nearly_the_same(tiny_checkpoint: Checkpoint) -> None:

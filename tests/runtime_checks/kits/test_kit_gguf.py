@@ -13,7 +13,7 @@ import pytest
 from board.board import Board, open_board
 from board.processors import PI_4
 from board.tree import Tree
-from kept_kits import unpacked_kit
+from kept_results import unpacked_kit
 
 from smolship.artefact import Artefact
 from smolship.errors import InputError

@@ -1,4 +1,8 @@
-"""Kits that outlive a run of the tests: llama.cpp is compiled for a board once, not for every session's own cache."""
+"""Results that outlive a run of the tests: what takes minutes is made once, not for every session's own cache.
+
+They are found by their content and by the code that makes them: kits, for which llama.cpp is compiled, and the embedded
+checkpoint's calibrated codes. tests/quantize/test_real_calibration.py has what is never taken from there.
+"""
 
 import tarfile
 from collections.abc import Iterator
@@ -13,22 +17,22 @@ from smolship.runtime_checks.kits.kit import kit_for
 from smolship.runtime_checks.kits.platform import Platform
 
 
-def kits_cache() -> Path:
-    """What `SMOLSHIP_CACHE` is for whoever takes a real kit; its kits are found by their content."""
+def results_cache() -> Path:
+    """What `SMOLSHIP_CACHE` is for whoever takes them."""
     return cache_root() / "smolship"
 
 
 @contextmanager
-def kept_kits() -> Iterator[None]:
-    """Within this, kits come from there and are kept there."""
+def kept_results() -> Iterator[None]:
+    """Within this, they come from there and are kept there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(kits_cache()))
+        patch.setenv(CACHE_VARIABLE, str(results_cache()))
         yield
 
 
 def unpacked_kit(format_name: str, platform: Platform, folder: Path) -> Path:
     """The kit as a device unpacks it, in `folder`."""
-    with kept_kits():
+    with kept_results():
         kit = kit_for(format_name, platform)
     with tarfile.open(kit.archive) as packed:
         packed.extractall(folder, filter="tar")
