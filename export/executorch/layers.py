@@ -51,8 +51,13 @@ class FixedSplit(nn.Module):
         super().__init__()
         self.bound = bound
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """What the small part lies between."""
+        return _LOWER * self.bound, self.bound
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        small = torch.clamp(x, _LOWER * self.bound, self.bound)
+        small = torch.clamp(x, *self.limits)
         return small, x - small
 
 

@@ -16,21 +16,29 @@ from torch.export import ExportedProgram
 from smolship.errors import RuntimeFailure
 from smolship.export.executorch.partition import CacheSeparatedPartitioner
 from smolship.export.executorch.planning import PlanningInPlace
+from smolship.export.executorch.repeat import Repeated
 
 
-def lower(program: ExportedProgram, constants: dict[str, Any]) -> EdgeProgramManager:
+def lower(program: ExportedProgram, constants: dict[str, Any], repeated: Repeated) -> EdgeProgramManager:
     """The graph with everything between two cache updates in one XNNPACK delegate; `constants` become constant methods.
 
-    `RuntimeFailure` names a weight that XNNPACK left outside: it would run in float, many times slower.
+    `repeated` makes the whole decoder of the layers that were traced, before anything is handed over. `RuntimeFailure`
+    if it cannot, or with the name of a weight that XNNPACK left outside: it would run in float, many times slower.
     """
-    edge = to_edge_transform_and_lower(
-        program,
-        transform_passes=[_WithoutCopies()],
-        partitioner=[CacheSeparatedPartitioner()],
-        constant_methods=constants,
-        # the verifier knows core ATen alone, and the graph keeps torchao's and the embedding's operators on purpose
-        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
-    )
+    try:
+        edge = to_edge_transform_and_lower(
+            program,
+            # the copies last: ExecuTorch has numbered its handles with them, and so does what is repeated
+            transform_passes=[repeated, _WithoutCopies()],
+            partitioner=[CacheSeparatedPartitioner()],
+            constant_methods=constants,
+            # the verifier knows core ATen alone, and the graph keeps torchao's and the embedding's operators on purpose
+            compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+        )
+    except Exception as failure:
+        if isinstance(failure.__cause__, RuntimeFailure):  # ExecuTorch wraps whatever a pass raises
+            raise failure.__cause__ from None
+        raise
     left = [n for n in edge.exported_program().graph_module.graph.nodes if "torchao" in str(n.target)]
     if left:
         weights = {str(source) for n in left for source in n.all_input_nodes if source.op == "placeholder"}

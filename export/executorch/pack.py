@@ -29,11 +29,14 @@ def pack(
         from smolship.export.executorch import lower
         from smolship.export.executorch.decoder import Decoder
         from smolship.export.executorch.operators import write_program
+        from smolship.export.executorch.repeat import Repeated, one_of_each
         from smolship.export.executorch.share import share_embedding
         from smolship.export.executorch.traced import trace
 
         stored = stored_tensors(model)
         decoder = Decoder(model, context, custom_sdpa=custom_sdpa)
+        layers = decoder.layers
+        decoder.layers, pattern = one_of_each(layers)
     with progress.task("ExecuTorch: trace the graph"), quiet():
         program = trace(decoder, chunk)
         del decoder
@@ -41,8 +44,8 @@ def pack(
         constants = metadata(architecture, context, chunk, custom_sdpa=custom_sdpa) | {
             TENSORS_METHOD: tensors_json(stored)
         }
-        edge = lower.lower(program, constants)
-        del program
+        edge = lower.lower(program, constants, Repeated(layers, pattern))
+        del program, layers
     with progress.task("ExecuTorch: plan the memory, write"), quiet():
         write_program(share_embedding(lower.serialise(edge), stored[EMBEDDING]), folder)
     for name, content in companions(model.checkpoint, context).items():

@@ -48,6 +48,7 @@ class CacheSeparatedPartitioner(XnnpackPartitioner):  # type: ignore[misc]
         return super().ops_to_not_decompose(ep)[0], None
 
     def generate_partitions(self, ep: ExportedProgram) -> list[Partition]:
+        constants = _constants(ep)
         matched = (node for group in self.get_matched_nodes_from_configs(ep) for node in group)
         inside = {node for node in matched if node.op == "call_function"} - _before_angles(ep)
         depth: dict[Node, int] = {}
@@ -56,7 +57,7 @@ class CacheSeparatedPartitioner(XnnpackPartitioner):  # type: ignore[misc]
             # of constants alone (a weight before its linear): joins the operator that needs it
             sources = [s for s in node.all_input_nodes if s in depth]
             if node.op != "call_function" or (not sources and node in inside):
-                if not _is_constant(ep, node) and node.op == "placeholder":
+                if node.op == "placeholder" and node.name not in constants:
                     depth[node] = 0
                 continue
             depth[node] = max((depth[s] + (node in inside and s not in inside) for s in sources), default=0)
@@ -86,10 +87,9 @@ def _constants_of(node: Node, depth: dict[Node, int]) -> list[Node]:
     return found
 
 
-def _is_constant(ep: ExportedProgram, node: Node) -> bool:
+def _constants(ep: ExportedProgram) -> set[str]:
+    """The names of the placeholders that no call changes; the signature makes its tables anew whenever it is asked."""
     signature = ep.graph_signature
-    name = node.name
-    return name in signature.inputs_to_lifted_tensor_constants or (
-        name in signature.inputs_to_buffers
-        and signature.inputs_to_buffers[name] not in signature.buffers_to_mutate.values()
-    )
+    changed = set(signature.buffers_to_mutate.values())
+    buffers = {name for name, target in signature.inputs_to_buffers.items() if target not in changed}
+    return buffers | signature.inputs_to_lifted_tensor_constants.keys()
