@@ -21,7 +21,7 @@ test: install ## lint, types, every test (what CI runs)
 	scripts/check.sh
 
 quick: install ## the tests that take under two minutes
-	.venv/bin/python -m pytest -m "not real and not device and not slow"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist loadfile -m "not real and not device and not slow"
 
 test-board: install ## tests on an emulated computer with a real arm64 kernel: memory that runs out
 	.venv/bin/python -m pytest -m machine

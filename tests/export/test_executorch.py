@@ -219,7 +219,7 @@ def test_only_portable_and_quantised_operators_stay_outside(mixed: Built) -> Non
     assert not any("linear" in name or "mm" in name for name in found)
 
 
-@pytest.mark.real
+@pytest.mark.slow
 def test_building_twice_gives_the_same_bytes(build: Callable[..., Built], shallow: Checkpoint, narrow: Built) -> None:
     """Marked as slow for its export alone."""
     again = build(shallow, "q4")[1]
@@ -267,7 +267,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path)
 
 
-@pytest.mark.real
+@pytest.mark.slow
 def test_fused_attention_computes_the_same(build: Callable[..., Built], shallow: Checkpoint, narrow: Built) -> None:
     """Marked as slow for its export alone."""
     folder = build(shallow, "q4", custom_sdpa=True)[1]

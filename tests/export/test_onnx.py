@@ -198,7 +198,7 @@ def test_packing_again_gives_the_same_bytes_and_nothing_of_the_machine(
         assert trace not in data
 
 
-@pytest.mark.real
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(packed: dict[str, Packed], tiny_folder: Path, tmp_path: Path) -> None:
     """Marked as slow for what the other process imports alone."""
     _, folder = packed["q4-e8"]
@@ -230,7 +230,7 @@ def test_the_folder_s_tokenizer_is_the_checkpoint_s(packed: dict[str, Packed]) -
     assert backend.versions["onnxruntime"] == onnxruntime.__version__
 
 
-@pytest.mark.real
+@pytest.mark.slow
 def test_the_model_card_s_loop_says_what_the_probe_does(
     packed: dict[str, Packed], tiny_artefact: Artefact, tiny_checkpoint: Checkpoint
 ) -> None:

@@ -24,8 +24,8 @@ def assignments(sizes: dict[str, dict[str, int]]) -> list[dict[str, str]]:
     ("fmt", "slack"),
     [
         pytest.param("gguf", 0),
-        pytest.param("onnx", 5000, marks=pytest.mark.real),
-        pytest.param("executorch", 6000, marks=pytest.mark.real),
+        pytest.param("onnx", 5000, marks=pytest.mark.slow),
+        pytest.param("executorch", 6000, marks=pytest.mark.slow),
     ],
 )
 def test_the_file_is_the_sum_of_its_tensors_and_what_is_fixed(fmt: str, slack: int, tmp_path: Path) -> None:

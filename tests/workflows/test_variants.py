@@ -15,7 +15,7 @@ from smolship.reference import Reference
 from smolship.runtime_checks.runtimes import RUNTIMES
 from smolship.workflows.build import Order, build
 
-pytestmark = pytest.mark.real  # minutes: nine exports
+pytestmark = pytest.mark.slow  # nine exports
 
 VARIANTS = {
     # heads and KV heads in the proportions of each size, a rope base that is not the default, base and Instruct
