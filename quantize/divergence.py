@@ -1,6 +1,6 @@
 """How far weights are from the checkpoint's by what the two models say: KL divergence, top-1, perplexity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +9,9 @@ from torch import Tensor
 from smolship.checkpoint import EMBEDDING
 from smolship.quantize.solution import Divergence
 from smolship.reference import Reference
+
+_ROWS = 128
+"""positions whose logits are held at once"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Watch:
         if (reference, name) not in self._hidden:
             self._hidden[reference, name] = [reference.hidden(window) for window in windows]
         rows = [
-            _window(reference.linear(hidden, EMBEDDING), other.logits(window), window)
+            _window(reference, hidden, other, other.hidden(window), window)
             for hidden, window in zip(self._hidden[reference, name], windows, strict=True)
         ]
         kl, same, p, q = torch.tensor(rows, dtype=torch.float64).mean(0).tolist()
@@ -38,11 +41,22 @@ class Watch:
         return Divergence(name, windows.numel(), kl, same, perplexities[1], perplexities[0])
 
 
-def _window(reference: Tensor, other: Tensor, tokens: Tensor) -> Sequence[float]:
-    """Means over one window's positions: KL, top-1 agreement, and both models' negative log-likelihoods."""
-    p, q = reference.log_softmax(-1), other.log_softmax(-1)
-    kl = (p.exp() * (p - q)).sum(-1).mean()
-    same = (p.argmax(-1) == q.argmax(-1)).float().mean()
-    following = tokens[1:, None].to(p.device)
-    losses = [-logs[:-1].gather(1, following).mean() for logs in (p, q)]
-    return [float(kl), float(same), float(losses[0]), float(losses[1])]
+def _window(
+    reference: Reference, there: Tensor, other: Reference, here: Tensor, tokens: Tensor
+) -> tuple[float, float, float, float]:
+    """Means over one window's positions: KL, top-1 agreement, and both models' negative log-likelihoods.
+
+    `there` and `here` are the models' final hidden states [length, hidden].
+    """
+    following = torch.cat([tokens[1:], tokens[:1]])[:, None].to(there.device)  # after the last one nothing is asked for
+    sums, losses = torch.zeros(2, dtype=torch.float64), list[Tensor]()
+    for start in range(0, len(tokens), _ROWS):
+        rows = slice(start, start + _ROWS)
+        p = reference.linear(there[rows], EMBEDDING).log_softmax(-1)
+        q = other.linear(here[rows], EMBEDDING).log_softmax(-1)
+        losses.append(-torch.cat([logs.gather(1, following[rows]) for logs in (p, q)], dim=1))  # [rows, 2]
+        same = (p.argmax(-1) == q.argmax(-1)).float().sum()
+        sums += torch.tensor([float((p.exp() * (p - q)).sum()), float(same)])
+    kl, top1 = (sums / len(tokens)).tolist()
+    ours, theirs = torch.cat(losses)[:-1].mean(0).tolist()
+    return kl, top1, ours, theirs

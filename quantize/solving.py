@@ -6,8 +6,8 @@ under its curvature (`descent`).
 
 import time
 from collections.abc import Iterator, Mapping
+from math import sqrt
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,8 +44,7 @@ def solve(
     if (found := kept(place)) is not None:
         return solution_of(found)
     start = time.monotonic()
-    prepared = prepare(checkpoint, reference, calibration, progress)
-    run = _Run(reference, prepared, assignment, watch)
+    run = _Run(reference, prepare(checkpoint, reference, calibration, progress), assignment, watch)
     run.note("scales moved", start)
     start = time.monotonic()
     run.round(progress)
@@ -68,13 +67,11 @@ def inputs_of(
     }
 
 
-def errors_of(tensor: str, decoded: Tensor, prepared: Prepared) -> Errors:
-    """What rounding did to a matrix that is now `decoded` [out, in], held against its prepared weights."""
-    moment = prepared.moments[tensor]
-    w = torch.from_numpy(prepared.weights[tensor]).to(moment.device)
+def errors_of(decoded: Tensor, w: Tensor, moment: Tensor) -> Errors:
+    """What rounding did to a prepared matrix `w` [out, in] that is now `decoded`, under the moment of its inputs."""
     e = decoded - w
     weight = float(e.norm()) / max(float(w.norm()), 1e-30)
-    return Errors(weight, float(np.sqrt(divergence(e, moment) / max(divergence(w, moment), 1e-30))))
+    return Errors(weight, sqrt(divergence(e, moment) / max(divergence(w, moment), 1e-30)))
 
 
 def _alike(assignment: Mapping[str, str], weights: Mapping[str, Tensor]) -> Iterator[tuple[list[str], str]]:
@@ -89,14 +86,15 @@ def _alike(assignment: Mapping[str, str], weights: Mapping[str, Tensor]) -> Iter
 
 
 class _Run:
-    """The weights on their way, and the rounding of each matrix."""
+    """The weights on their way, and the rounding of each matrix; what a matrix no longer needs is let go of."""
 
     def __init__(self, reference: Reference, prepared: Prepared, assignment: Mapping[str, str], watch: Watch) -> None:
         device = reference.weights[EMBEDDING].device
-        self.reference, self.prepared, self.watch = reference, prepared, watch
+        self.reference, self.watch, self.assignment = reference, watch, assignment
         self.weights = {name: torch.from_numpy(array).to(device) for name, array in prepared.weights.items()}
-        self.assignment = assignment
+        self.moments = dict(prepared.moments)
         self.blocks: dict[str, Blocks] = {}
+        self.errors: dict[str, Errors] = {}
         self.stages: list[Stage] = []
 
     def round(self, progress: Progress) -> None:
@@ -104,11 +102,12 @@ class _Run:
         with progress.task("round by descent", len(self.assignment)) as advance:
             for names, grid in _alike(self.assignment, self.weights):
                 weights = torch.stack([self.weights[name] for name in names])
-                moments = torch.stack([self.prepared.moments[name] for name in names])
+                moments = torch.stack([self.moments.pop(name) for name in names])
                 found = calibrated_together(names, weights, grid, moments)
-                for name, blocks in zip(names, found, strict=True):
+                for name, blocks, w, moment in zip(names, found, weights, moments, strict=True):
                     self.blocks[name] = blocks
-                    self.weights[name] = torch.from_numpy(blocks.dequantize()).to(weights.device)
+                    self.weights[name] = torch.from_numpy(blocks.dequantize()).to(w.device)
+                    self.errors[name] = errors_of(self.weights[name], w, moment)
                 advance(len(names))
 
     def note(self, name: str, start: float) -> None:
@@ -123,5 +122,4 @@ class _Run:
             for name, w in self.weights.items()
             if name not in self.blocks and not torch.equal(w, self.reference.weights[name])
         }
-        errors = {name: errors_of(name, self.weights[name], self.prepared) for name in self.blocks}
-        return Solution(self.blocks, floats, errors, tuple(self.stages))
+        return Solution(self.blocks, floats, self.errors, tuple(self.stages))

@@ -92,4 +92,4 @@ def _constants(ep: ExportedProgram) -> set[str]:
     signature = ep.graph_signature
     changed = set(signature.buffers_to_mutate.values())
     buffers = {name for name, target in signature.inputs_to_buffers.items() if target not in changed}
-    return buffers | signature.inputs_to_lifted_tensor_constants.keys()
+    return {*buffers, *signature.inputs_to_lifted_tensor_constants}

@@ -47,7 +47,12 @@ def distil(
     decoded = _decoded(reference, distilled)
     stage = Stage("distilled", time.monotonic() - start, watch.compare(reference, decoded))
     prepared = prepare(checkpoint, reference, calibration, progress)
-    errors = {name: errors_of(name, decoded[name], prepared) for name in distilled.blocks}
+    errors = {
+        name: errors_of(
+            decoded[name], torch.from_numpy(prepared.weights[name]).to(decoded[name]), prepared.moments[name]
+        )
+        for name in distilled.blocks
+    }
     distilled = replace(distilled, errors=errors, stages=(*solved.stages, stage))
     keep(place, arrays_of(distilled))
     unfinished.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """A decoder whose layers were traced once a form, against a trace of all of them."""
 
+from typing import Any
+
 import pytest
 from tiny import write_tiny_checkpoint
 
@@ -64,7 +66,7 @@ def test_the_file_is_that_of_a_trace_of_all_layers(deep: Checkpoint) -> None:
 
         model = with_grids(deep, {1: (UP, DOWN), 2: (UP, DOWN), 3: (V,), 4: (UP, DOWN)})
 
-        def lowered(traced: tuple[nn.ModuleList, list[int]], decoder: nn.Module) -> bytes:
+        def lowered(traced: tuple[nn.ModuleList, list[int]], decoder: Any) -> bytes:
             layers = decoder.layers
             decoder.layers = traced[0]
             return lower.serialise(lower.lower(trace(decoder, CHUNK), {}, Repeated(layers, traced[1])))

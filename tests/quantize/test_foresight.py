@@ -17,7 +17,7 @@ def small(tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Archi
     """The shapes of the 135M model, on a machine of 100 billion operations a second."""
     monkeypatch.setattr(module, "speed", lambda: 1e11)
     shapes = {"layers": 30, "hidden": 576, "intermediate": 1536, "heads": 9, "kv_heads": 3, "head_dim": 64}
-    return replace(tiny_checkpoint.architecture, **shapes, vocabulary=49152, max_positions=8192)  # type: ignore[arg-type]
+    return replace(tiny_checkpoint.architecture, **shapes, vocabulary=49152, max_positions=8192)
 
 
 def test_a_slower_machine_and_more_text_take_longer(small: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
