@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from smolship.text_file import TextFile
 
-SAMPLED_SEQUENCES = 256
-"""sequences that the checkpoint writes: 65,536 tokens where it takes 256 at once"""
-READ_SEQUENCES = 512
+SAMPLED_SEQUENCES = 128
+"""sequences that the checkpoint writes: 65,536 tokens where it takes 512 at once"""
+READ_SEQUENCES = 256
 """sequences of a given text, which costs no sampling: twice the tokens are worth 8 to 11 % (docs/quantisation.md)"""
 
 

@@ -71,7 +71,7 @@ def errors_of(decoded: Tensor, w: Tensor, moment: Tensor) -> Errors:
     """What rounding did to a prepared matrix `w` [out, in] that is now `decoded`, under the moment of its inputs."""
     e = decoded - w
     weight = float(e.norm()) / max(float(w.norm()), 1e-30)
-    return Errors(weight, sqrt(divergence(e, moment) / max(divergence(w, moment), 1e-30)))
+    return Errors(weight, sqrt(max(divergence(e, moment), 0) / max(divergence(w, moment), 1e-30)))
 
 
 def _alike(assignment: Mapping[str, str], weights: Mapping[str, Tensor]) -> Iterator[tuple[list[str], str]]:

@@ -96,8 +96,11 @@ def measure(
             hidden.backward(_at_the_head(hidden.detach(), head, tied, generator))
             del hidden  # its graph holds every matrix's inputs
             advance(tokens.numel())
-    moments = {name: gram.total() / calibration.tokens for name, gram in watched.moments.items()}
-    return {**moments, EMBEDDING: moments[EMBEDDING] / len(head)}
+    grams, moments = watched.moments, dict[str, Tensor]()
+    while grams:  # each sum is let go of as soon as its moment is there
+        name, gram = grams.popitem()
+        moments[name] = gram.total().div_(calibration.tokens * (len(head) if name == EMBEDDING else 1))
+    return moments
 
 
 def _at_the_head(hidden: Tensor, head: Tensor, tied: Gram, generator: torch.Generator) -> Tensor:

@@ -22,5 +22,5 @@ class Gram:
 
     def total(self) -> Tensor:
         """The whole sum so far."""
-        upper = self._sum.triu()
+        upper = self._sum.triu_()
         return upper + upper.triu(1).T

@@ -24,7 +24,7 @@ from smolship.quantize.transforms.table import nearest_round_trip
 from smolship.quantize.transforms.tying import require_tied
 from smolship.reference import Reference
 
-_SEARCH_TOKENS = 4096
+_SEARCH_TOKENS = 16384
 """tokens whose plain second moments decide the scales"""
 _SEARCH_ROWS = 128
 

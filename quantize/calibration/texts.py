@@ -18,11 +18,11 @@ from smolship.quantize.precision import name_of
 from smolship.reference import Reference
 from smolship.text_file import TextFile
 
-LENGTH = 256
+LENGTH = 512
 """tokens of a sequence"""
 SHORT = 64
 """tokens of a short window"""
-FEWEST = 16
+FEWEST = 8
 """sequences below which the moments say more about the text than about the model"""
 SEED = 0
 
