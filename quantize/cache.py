@@ -38,7 +38,7 @@ def keep(place: Path, arrays: Arrays) -> None:
 def kept(place: Path) -> dict[str, NDArray[Any]] | None:
     """The arrays at `place`; `None` if nothing is there or it is damaged, so that it is computed anew."""
     try:
-        with np.load(place, allow_pickle=False) as archive:
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -38,7 +38,7 @@ def solve(
 
     What the assignment leaves out (the embedding in 8 bits, say) is rounded elsewhere, from `Solution.floats` where it
     stands there and the checkpoint where not. Kept in the cache by the content of everything that decides it or
-    its stages. On two cores the 135M model takes about two minutes after its preparation.
+    its stages. On two cores the 135M model takes about a minute after its preparation.
     """
     place = place_of("solutions", __name__, inputs_of(checkpoint, assignment, calibration, watch))
     if (found := kept(place)) is not None:

@@ -68,6 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("ship")
     with kept_results():
         ended = smolship("ship", "embedded", "-o", out, "--repeats", "2", "--json")
+    sys.stderr.write(ended.stderr)  # how long each stage took, in the log of a run that fails
     return Run(out, ended, json.loads(ended.stdout))
 
 
