@@ -30,7 +30,7 @@ CALIBRATED = "calibrated"
 """codes of the tensors below 8 bits from calibration (`solving.solve`), the others rounded to nearest"""
 DISTILLED = "distilled"
 """the same codes; their scales and the norms' gains from self-distillation (`distillation.distil`)"""
-_MINUTES = "ten minutes, then from the cache"
+_MINUTES = "ten to twenty minutes, then from the cache"
 _TENS = "fifty minutes, then from the cache"
 
 RECIPES: dict[str, Recipe] = {
