@@ -178,7 +178,7 @@ def test_chat_says_that_the_context_is_full(
 def wide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that takes long enough to write that it can be stopped meanwhile."""
     folder = tmp_path_factory.mktemp("wide") / "wide"
-    return write_tiny_checkpoint(folder, hidden_size=512, intermediate_size=8192, num_hidden_layers=4)
+    return write_tiny_checkpoint(folder, hidden_size=512, intermediate_size=8192, num_hidden_layers=8)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
