@@ -48,9 +48,8 @@ class _Matrix:
         scales = (self.scales * factors.view_as(self.scales))[..., None]
         if self.minimums is None:
             return (self.levels * scales.to(self.levels.dtype)).flatten(1)
-        return (
-            (self.levels * scales + self.minimums).to(self.levels.dtype).flatten(1)
-        )  # what cancels is taken in float32
+        # what cancels is taken in float32
+        return (self.levels * scales + self.minimums).to(self.levels.dtype).flatten(1)
 
 
 class Student:
