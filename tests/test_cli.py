@@ -174,39 +174,28 @@ def test_chat_says_that_the_context_is_full(
     assert "build with a larger --context" in capfd.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def wide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that takes long enough to write that it can be stopped meanwhile."""
-    folder = tmp_path_factory.mktemp("wide") / "wide"
-    return write_tiny_checkpoint(folder, hidden_size=512, intermediate_size=8192, num_hidden_layers=8)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_leaves_no_half_written_artefact(wide_folder: Path, tmp_path: Path, number: signal.Signals) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "smolship",
-        "build",
-        str(wide_folder),
-        "-o",
-        str(tmp_path / "out"),
-        "-f",
-        "gguf",
-        "-r",
-        "q8",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+def test_a_stop_leaves_no_half_written_artefact(tiny_folder: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """A disk that takes a minute for each file makes sure that the stop comes while it writes."""
+    slow_disk = "import os, sys, time\nos.fsync = lambda descriptor: time.sleep(60)\n"
+    slow_disk += "from smolship.cli import main; sys.argv = ['smolship', *sys.argv[1:]]; main()"
+    arguments = ["build", str(tiny_folder), "-o", str(tmp_path / "out"), "-f", "gguf", "-r", "q8", "--context", "256"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow_disk, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob(".*.partial-*")):  # it is then writing
         assert process.poll() is None
         assert time.monotonic() < deadline
-        time.sleep(0.001)
+        time.sleep(0.01)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert b"interrupted" in errors
-    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
 
