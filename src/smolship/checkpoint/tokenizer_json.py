@@ -31,7 +31,7 @@ def read_tokenizer_folder(folder: Path, architecture: Architecture) -> Tokenizer
     settings = read_object(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
     try:
         _require_pipeline(path, definition)
-        tokens, merges, added = _contents(definition)
+        tokens, merges, added = _contents(path, definition)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is not a tokenizer of the tokenizers library ({error!r}): fetch it again") from error
     require_whole(str(path), tokens, merges, architecture)
@@ -78,7 +78,9 @@ def _effective(step: Mapping[str, Any]) -> dict[str, Any]:
     return {"use_regex": True, **settings} if step.get("type") == "ByteLevel" else settings
 
 
-def _contents(definition: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[AddedToken, ...]]:
+def _contents(
+    path: Path, definition: Mapping[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[AddedToken, ...]]:
     model = definition["model"]
     added = tuple(
         AddedToken(int(entry["id"]), str(entry["content"]), bool(entry["special"]))
@@ -87,11 +89,17 @@ def _contents(definition: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str
     for entry in definition.get("added_tokens", ()):
         moving = [flag for flag in ("lstrip", "rstrip", "single_word") if entry.get(flag)]
         if moving:
-            raise ValueError(f"added token {entry['content']} has {moving[0]}, which llama.cpp cannot do")
+            raise InputError(
+                f"{path}: the added token {entry['content']} has {moving[0]}, which llama.cpp cannot do: "
+                f"set {moving[0]} to false there and in tokenizer_config.json, if the model can do without it"
+            )
     ids = {int(index): str(token) for token, index in model["vocab"].items()}
     ids |= {token.id: token.text for token in added}
     if sorted(ids) != list(range(len(ids))):
-        raise ValueError(f"the ids of {len(ids)} tokens have gaps up to {max(ids)}")
+        raise InputError(
+            f"{path}: the ids of {len(ids)} tokens have gaps up to {max(ids)}, wanted a token for every id: add the "
+            "missing ones, or give the tokenizer that the model was trained with"
+        )
     merges = tuple(rule if isinstance(rule, str) else " ".join(rule) for rule in model["merges"])
     return tuple(ids[index] for index in range(len(ids))), merges, added
 
