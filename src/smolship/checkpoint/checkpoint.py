@@ -1,6 +1,9 @@
 """`Checkpoint`: a SmolLM2 model at rest."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -42,11 +45,20 @@ class Outline:
     name: str
     architecture: Architecture
     tokenizer: Tokenizer
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    """a sentence for each thing that was forgiven, and for each fact that two places state differently"""
 
     @property
     def is_instruct(self) -> bool:
         """Whether it talks: it has a chat template. Base models have none."""
         return self.tokenizer.chat_template is not None
+
+    @cached_property
+    def definition(self) -> str:
+        """The sha256 of what is said of the model beside its weights: numbers, token ids, tokenizer, chat template."""
+        files = {name: data.decode() for name, data in self.tokenizer.files().items()}
+        said = {"architecture": asdict(self.architecture), "pre": self.tokenizer.pre, "files": files}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -55,3 +67,8 @@ class Checkpoint(Outline):
 
     tensors: TensorSource
     source: Source
+
+    @cached_property
+    def identity(self) -> str:
+        """The sha256 of the weights and of all that is said beside them: what decides every result."""
+        return hashlib.sha256(f"{self.source.sha256} {self.definition}".encode()).hexdigest()

@@ -1,17 +1,15 @@
 """A checkpoint that is a folder, as the hub keeps it: config.json, safetensors, tokenizer.json."""
 
 from collections import Counter
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
-from smolship.checkpoint.config import end_ids, read_config
+from smolship.checkpoint.config import max_positions_of, read_config, require_smollm2, stated_ids, vocabulary_of
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.json_file import read_object
 from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor, read_places
-from smolship.checkpoint.tokenizer import Tokenizer
 from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
@@ -23,7 +21,6 @@ _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _TIED_HEAD = "lm_head.weight"
 _COMPUTED = ".rotary_emb.inv_freq"
-_TURN_END = "<|im_end|>"
 
 
 def open_folder(
@@ -35,10 +32,9 @@ def open_folder(
     progress: Progress = Silent(),
 ) -> Checkpoint:
     """The checkpoint in `folder`; `InputError` if a part is missing, cut short or of another model."""
-    architecture, ends = _read_configs(folder)
+    outline = outline_of_folder(folder, location)
     files = _weight_files(folder)
-    places = _checked_places(folder, files, architecture)
-    outline = _outline(folder, location, architecture, ends)
+    places = _checked_places(folder, files, outline.architecture)
     source = Source(
         kind=kind,
         location=location or outline.name,
@@ -47,36 +43,23 @@ def open_folder(
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, SafetensorsTensors(places), source)
+    return Checkpoint(
+        outline.name, outline.architecture, outline.tokenizer, SafetensorsTensors(places), source, notes=outline.notes
+    )
 
 
 def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
     """What `folder` says without weights, which need not be there; `InputError` as `open_folder`."""
-    return _outline(folder, location, *_read_configs(folder))
-
-
-def _read_configs(folder: Path) -> tuple[Architecture, list[int]]:
-    """The architecture, and every id that ends generation."""
+    place = str(folder)
     config = read_object(folder / "config.json")
     generation_file = folder / "generation_config.json"
     generation = read_object(generation_file) if generation_file.exists() else {}
-    return read_config(config, generation, str(folder)), end_ids(config, generation)
-
-
-def _outline(folder: Path, location: str | None, architecture: Architecture, ends: list[int]) -> Outline:
-    tokenizer = read_tokenizer_folder(folder, architecture)
-    if tokenizer.chat_template is not None:
-        architecture, tokenizer = _ending_turns(architecture, tokenizer, ends)
-    return Outline((location or folder.resolve().name).rsplit("/", 1)[-1], architecture, tokenizer)
-
-
-def _ending_turns(architecture: Architecture, tokenizer: Tokenizer, ends: list[int]) -> tuple[Architecture, Tokenizer]:
-    """A chat checkpoint that lists several ids as its end ends at `<|im_end|>`, wherever in the list that stands."""
-    for token in tokenizer.added:
-        if token.text == _TURN_END and token.id in ends and token.id != architecture.eos_id:
-            roles = {**tokenizer.roles, "eos_token": _TURN_END}
-            return replace(architecture, eos_id=token.id), replace(tokenizer, roles=roles)
-    return architecture, tokenizer
+    require_smollm2(config, place)
+    stated = stated_ids(config, generation, place)
+    rows, longest = vocabulary_of(config, place), max_positions_of(config, place)
+    tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
+    name = (location or folder.resolve().name).rsplit("/", 1)[-1]
+    return Outline(name, read_config(config, ids, place), tokenizer, notes=ids.notes)
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from smolship.artefact import (
     StageRecord,
     TensorRecord,
     list_files,
+    source_of,
     staged,
 )
 from smolship.checkpoint import Checkpoint, Outline
@@ -137,7 +138,7 @@ def blueprint_of(
     place = out / f"{checkpoint.name}-{recipe.name}-{line.label}"
     calibration = _described(checkpoint, order) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
-    source = SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
+    source = source_of(checkpoint)
     return Blueprint(place, line, recipe, order.context, calibration, source, versions, grids)
 
 
