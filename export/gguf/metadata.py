@@ -5,7 +5,6 @@ from typing import Any
 
 from smolship.checkpoint import Outline
 from smolship.checkpoint.architecture import EMBEDDING
-from smolship.errors import InputError
 from smolship.export.gguf.types import type_of
 from smolship.quantize import QuantizedModel
 
@@ -61,16 +60,11 @@ def add_tokenizer(writer: Any, checkpoint: Outline) -> None:
 def _add_ends(writer: Any, checkpoint: Outline) -> None:
     """What ends an answer: the token that templates know as `eos_token`, then the ends of a turn and of a message.
 
-    llama.cpp ends at each of the three. `InputError` if there are more, which a GGUF has no room for.
+    llama.cpp ends at each of the three; the table of formats says that there are no more.
     """
     ends = checkpoint.architecture.end_ids
     named = checkpoint.tokenizer.vocabulary().index(checkpoint.tokenizer.roles["eos_token"])
     listed = tuple(dict.fromkeys((named, *ends)))
-    if len(listed) > 3:
-        raise InputError(
-            f"{checkpoint.name} ends an answer at {len(ends)} tokens and a GGUF names 3: list fewer in its "
-            "generation_config.json"
-        )
     adding = (writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id)
     for add, index in zip(adding, listed, strict=False):
         add(index)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.token_ids import Stated
 from smolship.checkpoint.tokenizer import Tokenizer
 
 
@@ -47,11 +48,18 @@ class Outline:
     tokenizer: Tokenizer
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     """a sentence for each thing that was forgiven, and for each fact that two places state differently"""
+    ends_said: tuple[Stated, ...] = field(default=(), kw_only=True)
+    """what each place says ends an answer"""
 
     @property
     def is_instruct(self) -> bool:
         """Whether it talks: it has a chat template. Base models have none."""
         return self.tokenizer.chat_template is not None
+
+    def with_weights(self, tensors: TensorSource, source: Source, notes: tuple[str, ...] = ()) -> "Checkpoint":
+        """The whole checkpoint; `notes` are of its weights."""
+        told, said = (*self.notes, *notes), self.ends_said
+        return Checkpoint(self.name, self.architecture, self.tokenizer, tensors, source, notes=told, ends_said=said)
 
     @cached_property
     def definition(self) -> str:

@@ -43,9 +43,7 @@ def open_folder(
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    return Checkpoint(
-        outline.name, outline.architecture, outline.tokenizer, SafetensorsTensors(places), source, notes=outline.notes
-    )
+    return outline.with_weights(SafetensorsTensors(places), source)
 
 
 def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
@@ -59,7 +57,7 @@ def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
     rows, longest = vocabulary_of(config, place), max_positions_of(config, place)
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
-    return Outline(name, read_config(config, ids, place), tokenizer, notes=ids.notes)
+    return Outline(name, read_config(config, ids, place), tokenizer, notes=ids.notes, ends_said=ids.said)
 
 
 def _weight_files(folder: Path) -> list[Path]:

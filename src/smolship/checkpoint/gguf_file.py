@@ -67,8 +67,7 @@ def open_gguf(
         stored_as=_FLOATS.get(stored_as, stored_as),
         already_quantised=stored_as not in _FLOATS,
     )
-    tensors = GgufTensors(path, outline.architecture, places)
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source, notes=outline.notes)
+    return outline.with_weights(GgufTensors(path, outline.architecture, places), source)
 
 
 def outline_of_gguf(path: Path) -> Outline:
@@ -77,8 +76,8 @@ def outline_of_gguf(path: Path) -> Outline:
 
 
 def _outline(path: Path, header: GgufHeader) -> Outline:
-    architecture, tokenizer, notes = read_model(header.metadata, path.name)
-    return Outline(_model_name(path, header), architecture, tokenizer, notes=notes)
+    architecture, tokenizer, ids = read_model(header.metadata, path.name)
+    return Outline(_model_name(path, header), architecture, tokenizer, notes=ids.notes, ends_said=ids.said)
 
 
 def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) -> dict[str, GgufTensor]:

@@ -1,6 +1,7 @@
 """SmolLM2's architecture and tokenizer out of a GGUF's metadata."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,15 @@ _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's token types
 _NO_IDS = TokenIds(bos=0, ends=(0,), pad=0, notes=())
 
 
-def read_model(metadata: Mapping[str, Any], file: str) -> tuple[Architecture, Tokenizer, tuple[str, ...]]:
-    """The numbers of the model, its tokenizer, and a note for each thing that was forgiven or is said in two ways.
+def read_model(metadata: Mapping[str, Any], file: str) -> tuple[Architecture, Tokenizer, TokenIds]:
+    """The numbers of the model, its tokenizer, and the ids with a note for what was forgiven or is said in two ways.
 
     `InputError` if the GGUF is no llama, stretches its positions, lacks a number, or has another kind of tokenizer.
     """
     _require_smollm2(metadata, file)
     tokenizer, padded = _read_tokenizer(metadata, _rows(metadata, file), file)
     tokenizer, ids = assign(tokenizer, _stated_ids(metadata, file), _named(metadata, tokenizer, file), file)
-    return read_architecture(metadata, file, ids), tokenizer, (*padded, *ids.notes)
+    return read_architecture(metadata, file, ids), tokenizer, replace(ids, notes=(*padded, *ids.notes))
 
 
 def read_architecture(metadata: Mapping[str, Any], file: str, ids: TokenIds = _NO_IDS) -> Architecture:

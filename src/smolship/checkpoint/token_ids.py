@@ -49,6 +49,8 @@ class TokenIds:
     """every id that ends an answer, the one that the chat template writes after a turn first"""
     pad: int
     notes: tuple[str, ...]
+    said: tuple[Stated, ...] = ()
+    """what each place says ends an answer"""
 
 
 def assign(tokenizer: Tokenizer, stated: StatedIds, named: NamedRoles, place: str) -> tuple[Tokenizer, TokenIds]:
@@ -85,7 +87,7 @@ def assign(tokenizer: Tokenizer, stated: StatedIds, named: NamedRoles, place: st
             "templates are given the latter, and nothing else writes either"
         )
     roles = dict.fromkeys(("eos_token", "pad_token", "unk_token"), first) | roles
-    settled = TokenIds(ids[bos or first], ends, ids[roles["pad_token"]], (*notes, *differences))
+    settled = TokenIds(ids[bos or first], ends, ids[roles["pad_token"]], (*notes, *differences), _sayings(stated, said))
     return replace(tokenizer, roles={role: roles[role] for role in ROLES if role in roles}), settled
 
 
@@ -122,6 +124,11 @@ def end_of_turn(tokenizer: Tokenizer) -> int | None:
         return None
     found = [token for token in tokenizer.added if after.startswith(token.text)]
     return max(found, key=lambda token: len(token.text)).id if found else None
+
+
+def _sayings(stated: StatedIds, said: Sequence[Stated]) -> tuple[Stated, ...]:
+    also = [stated.ignored] if stated.ignored.place != stated.ends.place else []
+    return tuple(one for one in (stated.ends, *also, *said) if one.ids)
 
 
 def _settled(stated: StatedIds, said: Sequence[Stated], tokenizer: Tokenizer) -> tuple[tuple[int, ...], list[str]]:
