@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from smolship.artefact import Artefact, Manifest, SourceRecord, list_files
+from smolship.artefact import Artefact, Manifest, list_files, source_of
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.export import FORMATS
 from smolship.export.sizes import frame_of, sizes_under
@@ -115,7 +115,7 @@ def compare(name: str, recipe: str, fmt: str, *, memory: bool) -> Line:
 
 def measure(checkpoint: Checkpoint, recipe: str, fmt: str, folder: Path, place: Path) -> int:
     """The peak of the probe's process beyond its imports, of the steps that `check` takes before it reads it."""
-    source = SourceRecord(name=checkpoint.name, instruct=True, **asdict(checkpoint.source))
+    source = source_of(checkpoint)
     manifest = Manifest(
         source=source,
         format=fmt,

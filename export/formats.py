@@ -56,6 +56,8 @@ class Format:
     """the packages whose versions decide the bytes of the files"""
     beside: str | None = None
     """a `FormatModule` that writes the weights into a second file beside the model, where the format can"""
+    most_ends: int | None = None
+    """how many tokens that end an answer its files have room for, where that is limited"""
 
     backends: str | None = None
     """the module with the table of backends that a file can be lowered to, where the format leaves that open"""
@@ -96,6 +98,16 @@ class Format:
             backend=backend,
         )
 
+    def refusal(self, model: Outline) -> str | None:
+        """Why files of this format cannot say what the checkpoint says, in a sentence; `None` if they can."""
+        ends = model.architecture.end_ids
+        if self.most_ends is None or len(ends) <= self.most_ends:
+            return None
+        return (
+            f"{model.name} ends an answer at {len(ends)} tokens and {self.title} files have room for {self.most_ends}: "
+            "list fewer as eos_token_id in its generation_config.json"
+        )
+
     def require(self) -> None:
         """`InputError` names what is missing of `needs` and `distributions`, and the extra that brings it."""
         missing = [name for name in self.needs if find_spec(name) is None]
@@ -134,6 +146,7 @@ FORMATS: dict[str, Format] = {
             "gguf",
             ("gguf",),
             ("gguf", "numpy"),
+            most_ends=3,
         ),
         Format(
             "onnx",

@@ -59,7 +59,7 @@ def inputs_of(
 ) -> dict[str, object]:
     """Everything that decides what `solve` finds or its stages say."""
     return {
-        "weights": checkpoint.source.sha256,
+        "checkpoint": checkpoint.identity,
         "text": calibration.digest,
         "assignment": dict(assignment),
         "dampings": DAMPINGS,

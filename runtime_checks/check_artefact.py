@@ -76,7 +76,7 @@ def check_artefact(
         repeats=settings.repeats,
         asked=asked,
         windows=reference.windows,
-        tokenizer=tokenizer,
+        checkpoint=checkpoint,
     )
     steps += [task_step(one.task) for one in tasks]
     ids = [each for one in tasks for each in ids_of(one.task)]

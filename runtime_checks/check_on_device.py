@@ -103,7 +103,7 @@ def check_on_device(
         repeats=settings.repeats,
         asked=asked,
         windows=expected.reference.windows,
-        tokenizer=tokenizer,
+        checkpoint=checkpoint,
         workload=workload,
         fidelity=likelihoods_step(expected.reference.windows, expected.ids),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.artefact import Manifest
-from smolship.checkpoint import Tokenizer
+from smolship.checkpoint import Outline, Tokenizer
 from smolship.errors import InputError
 from smolship.runtime_checks.prompts import TEXTS, Conversation, Question, conversations, questions
 from smolship.runtime_checks.runtimes import runtime_of
@@ -72,7 +72,7 @@ def steps_for(
     repeats: int,
     asked: Asked,
     windows: Windows,
-    tokenizer: Tokenizer,
+    checkpoint: Outline,
     workload: Workload = FULL,
     fidelity: Step | None = None,
 ) -> list[Step]:
@@ -85,10 +85,9 @@ def steps_for(
         raise InputError(
             f"windows of {windows.text.length} tokens do not fit an artefact made for {context}: take shorter windows"
         )
-    stop = tokenizer.encode(tokenizer.roles["eos_token"])
     return [
         *speed_steps([token for window in windows.tokens for token in window], context, repeats, workload),
-        *(_generate(question, tokenizer, stop, context) for question in asked.questions),
+        *(_generate(question, checkpoint, context) for question in asked.questions),
         {"step": "tokenize", "name": "texts", "texts": list(asked.texts)},
         {"step": "tokenize", "name": "chats", "texts": list(asked.rendered)},
         fidelity or logits_step(windows),
@@ -147,8 +146,8 @@ def speed_steps(tokens: Sequence[int], context: int, repeats: int, workload: Wor
     return steps
 
 
-def _generate(question: Question, tokenizer: Tokenizer, stop: list[int], context: int) -> Step:
-    tokens = tokenizer.encode(question.prompt)
+def _generate(question: Question, checkpoint: Outline, context: int) -> Step:
+    tokens, stop = checkpoint.tokenizer.encode(question.prompt), list(checkpoint.architecture.end_ids)
     room = min(LONGEST_ANSWER, context - len(tokens) - 1)
     return {"step": "generate", "name": question.name, "tokens": tokens, "max_new": max(room, 1), "stop": stop}
 

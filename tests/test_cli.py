@@ -66,7 +66,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "does not run onnx, executorch",
     ),
     "context too long": (["build", "{tiny}", "-o", "{out}", "--context", "9000"], "takes from 64 to 8192"),
-    "not an artefact": (["inspect", "{tiny}"], "has no manifest.json"),
+    "not an artefact": (["inspect", "nothing here"], "is no file or folder here"),
     "no such artefact": (["check", "{out}/nothing"], "there is no"),
     "neither an artefact nor another's file": (["check", "{short}"], "is nothing that can be checked"),
     "a budget without a unit": (["check", "{built}", "--budget", "decode >= 5"], "has no unit"),

@@ -13,7 +13,7 @@ from smolship.quantize.grids import grid_named
 
 ARCHITECTURE = Architecture(
     vocabulary=96, hidden=64, intermediate=128, layers=1, heads=4, kv_heads=2, head_dim=16, rope_theta=1e5,
-    norm_epsilon=1e-5, max_positions=64, bos_id=1, eos_id=2, pad_id=2,
+    norm_epsilon=1e-5, max_positions=64, bos_id=1, end_ids=(2,), pad_id=2,
 )  # fmt: skip
 
 TIED = f"""

@@ -13,7 +13,7 @@ def metadata(architecture: Architecture, context: int, chunk: int, *, custom_sdp
         "get_vocab_size": architecture.vocabulary,
         "get_n_layers": architecture.layers,
         "get_bos_id": architecture.bos_id,
-        "get_eos_ids": [architecture.eos_id],
+        "get_eos_ids": list(architecture.end_ids),
         "use_kv_cache": True,
         "enable_dynamic_shape": chunk > 1,
         "use_sdpa_with_kv_cache": custom_sdpa,

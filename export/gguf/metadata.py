@@ -39,13 +39,15 @@ def add_tokenizer(writer: Any, checkpoint: Outline) -> None:
     types = [int(gguf.TokenType.NORMAL)] * len(tokens)
     for token in tokenizer.added:  # llama.cpp finds both kinds in the text before BPE, and no normal token
         types[token.id] = int(gguf.TokenType.CONTROL if token.special else gguf.TokenType.USER_DEFINED)
+    for index in tokenizer.spare:
+        types[index] = int(gguf.TokenType.UNUSED)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
+    writer.add_tokenizer_pre(tokenizer.pre)
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges(tokenizer.merges())
     writer.add_bos_token_id(a.bos_id)
-    writer.add_eos_token_id(a.eos_id)
+    _add_ends(writer, checkpoint)
     writer.add_pad_token_id(a.pad_id)
     if tokenizer.roles.get("unk_token") in tokens:
         writer.add_unk_token_id(tokens.index(tokenizer.roles["unk_token"]))
@@ -53,6 +55,19 @@ def add_tokenizer(writer: Any, checkpoint: Outline) -> None:
     writer.add_add_space_prefix(False)
     if tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template)
+
+
+def _add_ends(writer: Any, checkpoint: Outline) -> None:
+    """What ends an answer: the token that templates know as `eos_token`, then the ends of a turn and of a message.
+
+    llama.cpp ends at each of the three; the table of formats says that there are no more.
+    """
+    ends = checkpoint.architecture.end_ids
+    named = checkpoint.tokenizer.vocabulary().index(checkpoint.tokenizer.roles["eos_token"])
+    listed = tuple(dict.fromkeys((named, *ends)))
+    adding = (writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id)
+    for add, index in zip(adding, listed, strict=False):
+        add(index)
 
 
 def file_type_of(model: QuantizedModel) -> str:

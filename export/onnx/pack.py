@@ -5,7 +5,7 @@ from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.checkpoint import Outline
-from smolship.export.onnx.genai_config import genai_config
+from smolship.export.onnx.genai_config import genai_config, one_or_all
 from smolship.progress import Progress, Silent
 from smolship.quantize.model import QuantizedModel
 
@@ -51,7 +51,7 @@ def config(a: Architecture, context: int) -> dict[str, object]:
         "attention_dropout": 0.0,
         "bos_token_id": a.bos_id,
         "dtype": "float32",
-        "eos_token_id": a.eos_id,
+        "eos_token_id": one_or_all(a.end_ids),
         "head_dim": a.head_dim,
         "hidden_act": "silu",
         "hidden_size": a.hidden,
@@ -78,7 +78,7 @@ def generation_config(a: Architecture) -> dict[str, object]:
     return {
         "_from_model_config": True,
         "bos_token_id": a.bos_id,
-        "eos_token_id": a.eos_id,
+        "eos_token_id": one_or_all(a.end_ids),
         "pad_token_id": a.pad_id,
     }
 

@@ -48,7 +48,7 @@ def prepare(
     Every recipe of a checkpoint starts from the same preparation, whatever its grids: about ten minutes on two cores
     with AVX2 for the 135M model the first time, seconds from the cache.
     """
-    inputs = {"weights": checkpoint.source.sha256, "text": calibration.digest}
+    inputs = {"checkpoint": checkpoint.identity, "text": calibration.digest}
     place = place_of("prepared", __name__, inputs)
     found = kept(place)
     if found is None:

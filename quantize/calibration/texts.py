@@ -74,7 +74,7 @@ def sampled(
     AVX2 for the 135M model and the default number of sequences.
     """
     length = min(LENGTH, checkpoint.architecture.max_positions)
-    inputs = {"weights": checkpoint.source.sha256, "shape": [sequences, length], "seed": SEED}
+    inputs = {"checkpoint": checkpoint.identity, "shape": [sequences, length], "seed": SEED}
     inputs |= {"template": checkpoint.tokenizer.chat_template or "", "precision": name_of(precision)}
     place = place_of("samples", __name__, inputs)
     if (found := kept(place)) is not None:

@@ -37,7 +37,7 @@ def measured(
     sizes = sizes_of(checkpoint.architecture, format_name)
     grids = {tensor: sorted(of_grids, key=of_grids.__getitem__) for tensor, of_grids in sizes.items()}
     inputs = {
-        "weights": checkpoint.source.sha256,
+        "checkpoint": checkpoint.identity,
         "text": calibration.digest,
         "grids": grids,
         "dampings": DAMPINGS,

@@ -80,6 +80,8 @@ class Report(Record):
     """records that gave way to newer ones of the same file in the same place, a sentence each"""
     identical: tuple[str, ...] = ()
     """what was proved of the integers in the files, a sentence each"""
+    notes: tuple[str, ...] = ()
+    """what was forgiven or decided of the checkpoint, and what other artefacts gave way, if artefacts were built too"""
     stages: tuple[Stage, ...] = ()
     """where the time went, if artefacts were built too"""
 

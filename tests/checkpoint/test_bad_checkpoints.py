@@ -74,6 +74,12 @@ def other_merges(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
+def more_words(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["zzz"] = 320
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
 CONFIG = "config.json"
 SAFE = "model.safetensors"
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -94,7 +100,10 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "fractional heads": (edit(CONFIG, num_attention_heads=4.5), "num_attention_heads 4.5"),
     "heads that do not divide": (edit(CONFIG, num_key_value_heads=3), "3 key-value heads, wanted heads"),
     "no end of text": (edit("generation_config.json", eos_token_id="end"), "eos_token_id 'end', wanted a token's id"),
-    "end beyond the vocabulary": (edit("generation_config.json", eos_token_id=999), "eos token id is 999"),
+    "end beyond the vocabulary": (
+        edit("generation_config.json", eos_token_id=999),
+        "has eos token id 999, wanted one",
+    ),
     "vocabulary of the config": (edit(CONFIG, vocab_size=352), r"embed_tokens.* shape \[320, 64\].*\[352, 64\]"),
     "no weights": (remove(SAFE), r"holds no model\.safetensors"),
     "only pickles": (only_pickles, r"only as pickle \(pytorch_model\.bin\), which runs code"),
@@ -114,15 +123,15 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no tokenizer": (remove("tokenizer.json"), r"has no tokenizer\.json"),
     "malformed tokenizer": (cut("tokenizer.json", 500), r"tokenizer\.json is malformed JSON"),
     "empty tokenizer": (replace("tokenizer.json", b"{}"), r"has model None, wanted SmolLM2's byte-level BPE"),
-    "no digit split": (
-        tokenizer_part("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": False}),
+    "another split": (
+        tokenizer_part("pre_tokenizer", {"type": "Metaspace"}),
         "pre-tokenizers .*wanted SmolLM2's byte-level BPE",
     ),
     "a beginning added": (
         tokenizer_part("post_processor", {"type": "TemplateProcessing"}),
-        "TemplateProcessing, wanted",
+        "post-processors \\['TemplateProcessing'\\] that add tokens, wanted",
     ),
-    "a normaliser": (tokenizer_part("normalizer", {"type": "NFC"}), "normalizer NFC, wanted"),
+    "a normaliser": (tokenizer_part("normalizer", {"type": "NFC"}), "normalizers \\['NFC'\\], wanted"),
     "no pre-tokenizers": (
         tokenizer_part("pre_tokenizer", {"type": "Sequence", "pretokenizers": None}),
         "is not a tokenizer of the tokenizers library",
@@ -133,13 +142,14 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "added tokens that are no objects": (tokenizer_part("added_tokens", [7]), "is not a tokenizer of the tokenizers"),
     "merges of no token": (other_merges, "merges 'x zzz', not all of it in the vocabulary"),
-    "vocabulary of the tokenizer": (
-        tokenizer_part("added_tokens", [{"id": 320, "content": "<new>", "special": True}]),
-        "has 321 tokens, wanted 320",
+    "vocabulary of the tokenizer": (more_words, "has 321 tokens up to id 320, wanted ids below 320"),
+    "two names for a token": (
+        edit("tokenizer_config.json", added_tokens_decoder={"2": {"content": "<|end|>"}}),
+        r"lists '<\|end\|>' as token 2, tokenizer\.json has '<\|im_end\|>'",
     ),
-    "gaps in the vocabulary": (
-        tokenizer_part("added_tokens", [{"id": 400, "content": "<new>", "special": True}]),
-        "321 tokens have gaps up to 400",
+    "an end that is no token": (
+        edit("generation_config.json", eos_token_id=[2, 350]),
+        "has eos token id 350",
     ),
     "a chat template that is no text": (
         edit("tokenizer_config.json", chat_template=7),
@@ -188,8 +198,11 @@ BAD_METADATA: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no heads": ({"llama__attention__head_count": None}, r"has no llama\.attention\.head_count"),
     "no tokens": ({"tokenizer__ggml__tokens": None}, r"has no tokenizer\.ggml\.tokens"),
-    "fewer tokens": ({"tokenizer__ggml__tokens": ["a", "b"]}, "has 2 tokens, wanted 320"),
-    "another vocabulary": ({"llama__vocab_size": 352}, "has 320 tokens, wanted 352"),
+    "fewer tokens": ({"tokenizer__ggml__tokens": ["a", "b"]}, "merges .*, not all of it in the vocabulary"),
+    "another vocabulary": (
+        {"llama__vocab_size": 352},
+        r"shape \[320, 64\], its metadata want \[352, 64\]",
+    ),
     "embedding of another size": (
         {"llama__embedding_length": 128, "llama__rope__dimension_count": 32},
         r"token_embd\.weight with shape \[320, 64\], its metadata want \[320, 128\]",
@@ -199,7 +212,7 @@ BAD_METADATA: dict[str, tuple[dict[str, Any], str]] = {
     "fewer layers": ({"llama__block_count": 1}, r"holds blk\.1\..* beside SmolLM2's tensors"),
     "scaled rotary": ({"llama__rope__scaling__type": "yarn"}, "scales its rotary positions"),
     "half rotary": ({"llama__rope__dimension_count": 8}, "rotates 8 of 16 dimensions"),
-    "end beyond the vocabulary": ({"tokenizer__ggml__eos_token_id": 999}, "eos token id is 999"),
+    "end beyond the vocabulary": ({"tokenizer__ggml__eos_token_id": 999}, "has eos token id 999, wanted one"),
     "end that is a text": ({"tokenizer__ggml__eos_token_id": "</s>"}, "eos_token_id '</s>', wanted a token's id"),
     "padding that is a list": ({"tokenizer__ggml__padding_token_id": [2]}, r"\[2\], wanted a token's id"),
     "unknown that is a number": ({"tokenizer__ggml__unknown_token_id": 0.5}, "0.5, wanted a token's id"),

@@ -13,6 +13,7 @@ from tiny import tiny_config, tiny_weights, write_tiny_checkpoint
 
 from smolship.checkpoint import Architecture, Checkpoint, open_checkpoint
 from smolship.checkpoint.config import read_config
+from smolship.checkpoint.token_ids import TokenIds
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -50,32 +51,6 @@ def test_base_and_instruct_end_where_their_config_says(tmp_path: Path, instruct:
     assert checkpoint.architecture.eos_id == eos_id
 
 
-def test_generation_config_wins_over_config(tmp_path: Path) -> None:
-    folder = write_tiny_checkpoint(tmp_path)
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 0, "pad_token_id": None}))
-    architecture = open_checkpoint(str(folder)).architecture
-    assert (architecture.bos_id, architecture.eos_id, architecture.pad_id) == (1, 0, 2)
-
-
-@pytest.mark.parametrize(
-    ("instruct", "ends", "eos_id", "eos"),
-    [
-        (True, [0, 2], 2, "<|im_end|>"),
-        (True, [2, 0], 2, "<|im_end|>"),
-        (True, [0, 1], 0, "<|endoftext|>"),
-        (False, [0, 2], 0, "<|endoftext|>"),
-    ],
-)
-def test_of_several_ends_a_chat_checkpoint_takes_the_turns_end(
-    tmp_path: Path, instruct: bool, ends: list[int], eos_id: int, eos: str
-) -> None:
-    folder = write_tiny_checkpoint(tmp_path, instruct=instruct)
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
-    checkpoint = open_checkpoint(str(folder))
-    assert checkpoint.architecture.eos_id == eos_id
-    assert checkpoint.tokenizer.roles["eos_token"] == eos
-
-
 def test_a_tied_head_saved_twice_and_rotary_tables_are_left_out(tmp_path: Path) -> None:
     from tiny import write_safetensors
 
@@ -87,6 +62,7 @@ def test_a_tied_head_saved_twice_and_rotary_tables_are_left_out(tmp_path: Path) 
     assert open_checkpoint(str(folder)).tensors.read("model.norm.weight").shape == (64,)
 
 
+IDS = TokenIds(bos=1, ends=(2,), pad=2, notes=())
 SIZES = {
     # hidden, intermediate, layers, heads, key-value heads, rope base, parameters
     "135M": (576, 1536, 30, 9, 3, 100000, 134515008),
@@ -110,10 +86,10 @@ def test_all_six_models_by_their_own_config(size: str, instruct: bool) -> None:
         vocab_size=49152,
     )
     del config["pad_token_id"]
-    end = 2 if instruct else 0
-    architecture = read_config(config, {}, "here")
+    begin, end = (1, 2) if instruct else (0, 0)
+    architecture = read_config(config, TokenIds(begin, (end,), end, ()), "here")
     assert architecture == Architecture(
-        49152, hidden, inner, layers, heads, kv_heads, 64, float(theta), 1e-5, 8192, 1 if instruct else 0, end, end
+        49152, hidden, inner, layers, heads, kv_heads, 64, float(theta), 1e-5, 8192, begin, (end,), end
     )
     assert architecture.parameters == parameters
 
@@ -121,7 +97,7 @@ def test_all_six_models_by_their_own_config(size: str, instruct: bool) -> None:
 def test_rotary_base_in_the_spelling_of_transformers_5() -> None:
     config = tiny_config(rope_parameters={"rope_theta": 130000.0, "rope_type": "default"})
     del config["rope_theta"]
-    assert read_config(config, {}, "here").rope_theta == 130000.0
+    assert read_config(config, IDS, "here").rope_theta == 130000.0
 
 
 PEAK = """
@@ -141,7 +117,7 @@ def test_opening_reads_no_weights_into_memory(tmp_path: Path) -> None:
     folder = write_tiny_checkpoint(tmp_path, num_hidden_layers=1)
     config = tiny_config(num_hidden_layers=1, hidden_size=2048, intermediate_size=8192, num_attention_heads=32)
     (folder / "config.json").write_text(json.dumps(config))
-    write_sparse(folder / "model.safetensors", read_config(config, {}, "").shapes())
+    write_sparse(folder / "model.safetensors", read_config(config, IDS, "").shapes())
     assert (folder / "model.safetensors").stat().st_size > 230e6
     run = subprocess.run([sys.executable, "-c", PEAK, str(folder)], capture_output=True, text=True, check=True)
     opened, read = (int(kilobytes) * 1024 for kilobytes in run.stdout.split())

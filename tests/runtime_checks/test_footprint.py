@@ -8,7 +8,7 @@ from smolship.targets import Target, load_target
 from smolship.targets.target import parse_target
 
 MIB = 1 << 20
-COMMON = {"vocabulary": 49152, "norm_epsilon": 1e-5, "max_positions": 8192, "bos_id": 1, "eos_id": 2, "pad_id": 2}
+COMMON = {"vocabulary": 49152, "norm_epsilon": 1e-5, "max_positions": 8192, "bos_id": 1, "end_ids": (2,), "pad_id": 2}
 MODELS = {
     name: Architecture(hidden=h, intermediate=i, layers=n, heads=q, kv_heads=kv, head_dim=64, rope_theta=1e5, **COMMON)  # type: ignore[arg-type]
     for name, h, i, n, q, kv in (

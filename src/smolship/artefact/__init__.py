@@ -12,6 +12,7 @@ from smolship.artefact.manifest import (
     StageRecord,
     TensorRecord,
 )
+from smolship.artefact.source import source_of
 from smolship.artefact.writing import refuse_foreign, replacing, staged, write_all, write_atomically
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "refuse_foreign",
     "replacing",
     "sha256_of",
+    "source_of",
     "staged",
     "write_all",
     "write_atomically",

@@ -19,6 +19,12 @@ class SourceRecord(Record):
     already_quantised: bool
     """if true, figures of low-bit files made from it flatter: its weights already lie on a low-bit grid"""
     instruct: bool
+    definition: str | None = None
+    """the sha256 of all that the checkpoint says beside its weights: numbers, token ids, tokenizer, chat template"""
+    end_tokens: tuple[str, ...] = ()
+    """every token that ends an answer"""
+    notes: tuple[str, ...] = ()
+    """what was forgiven, and how facts were taken that two places state differently"""
 
 
 class BackendRecord(Record):

@@ -20,9 +20,14 @@ class Architecture:
     norm_epsilon: float
     max_positions: int
     bos_id: int
-    eos_id: int
-    """the id that ends generation: `<|im_end|>` (2) in Instruct models, `<|endoftext|>` (0) in base ones"""
+    end_ids: tuple[int, ...]
+    """every id that ends an answer: `<|im_end|>` (2) in Instruct models, `<|endoftext|>` (0) in base ones"""
     pad_id: int
+
+    @property
+    def eos_id(self) -> int:
+        """The first of them: what a chat template writes after a turn, if there is one."""
+        return self.end_ids[0]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor's Hugging Face name and shape ([out, in] for a matrix), in file order."""

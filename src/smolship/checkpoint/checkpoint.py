@@ -1,12 +1,16 @@
 """`Checkpoint`: a SmolLM2 model at rest."""
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.token_ids import Stated
 from smolship.checkpoint.tokenizer import Tokenizer
 
 
@@ -43,12 +47,26 @@ class Outline:
     architecture: Architecture
     tokenizer: Tokenizer
     notes: tuple[str, ...] = field(default=(), kw_only=True)
-    """a sentence for each thing that was forgiven, or decided where two places differ"""
+    """a sentence for each thing that was forgiven, and for each fact that two places state differently"""
+    ends_said: tuple[Stated, ...] = field(default=(), kw_only=True)
+    """what each place says ends an answer"""
 
     @property
     def is_instruct(self) -> bool:
         """Whether it talks: it has a chat template. Base models have none."""
         return self.tokenizer.chat_template is not None
+
+    def with_weights(self, tensors: TensorSource, source: Source, notes: tuple[str, ...] = ()) -> "Checkpoint":
+        """The whole checkpoint; `notes` are of its weights."""
+        told, said = (*self.notes, *notes), self.ends_said
+        return Checkpoint(self.name, self.architecture, self.tokenizer, tensors, source, notes=told, ends_said=said)
+
+    @cached_property
+    def definition(self) -> str:
+        """The sha256 of what is said of the model beside its weights: numbers, token ids, tokenizer, chat template."""
+        files = {name: data.decode() for name, data in self.tokenizer.files().items()}
+        said = {"architecture": asdict(self.architecture), "pre": self.tokenizer.pre, "files": files}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -57,3 +75,8 @@ class Checkpoint(Outline):
 
     tensors: TensorSource
     source: Source
+
+    @cached_property
+    def identity(self) -> str:
+        """The sha256 of the weights and of all that is said beside them: what decides every result."""
+        return hashlib.sha256(f"{self.source.sha256} {self.definition}".encode()).hexdigest()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.token_ids import Stated, StatedIds, TokenIds
 from smolship.errors import InputError
 
 _FIXED: tuple[tuple[str, Any, Any], ...] = (
@@ -17,18 +18,8 @@ _FIXED: tuple[tuple[str, Any, Any], ...] = (
 )
 
 
-def read_config(config: Mapping[str, Any], generation: Mapping[str, Any], place: str) -> Architecture:
-    """The numbers of the model in `place`; `InputError` if it is no SmolLM2-shaped Llama or an entry is missing or odd.
-
-    Token ids come from the generation config where it has them, as in transformers' `generate`.
-    """
-    _require_llama(config, place)
-    for entry, default, wanted in _FIXED:
-        found = config.get(entry, default)
-        if found != wanted:
-            raise InputError(
-                f"{place}/config.json has {entry} {found!r}, wanted {wanted!r}: give a SmolLM2 or a fine-tune of one"
-            )
+def read_config(config: Mapping[str, Any], ids: TokenIds, place: str) -> Architecture:
+    """The numbers of a model that `require_smollm2` let through; `InputError` if an entry is missing or odd."""
     reader = _Reader(config, place)
     heads, hidden = reader.count("num_attention_heads"), reader.count("hidden_size")
     kv_heads = reader.count("num_key_value_heads", default=heads)
@@ -38,10 +29,8 @@ def read_config(config: Mapping[str, Any], generation: Mapping[str, Any], place:
             f"{place}/config.json has hidden_size {hidden}, {heads} heads and {kv_heads} key-value heads, wanted heads "
             "of an even width that divide the hidden size, and key-value heads that divide the heads: repair it"
         )
-    ids = {**config, **{key: value for key, value in generation.items() if value is not None}}
-    eos_id = _token_id(ids, "eos_token_id", place)
     return Architecture(
-        vocabulary=reader.count("vocab_size"),
+        vocabulary=vocabulary_of(config, place),
         hidden=hidden,
         intermediate=reader.count("intermediate_size"),
         layers=reader.count("num_hidden_layers"),
@@ -50,10 +39,49 @@ def read_config(config: Mapping[str, Any], generation: Mapping[str, Any], place:
         head_dim=head_dim,
         rope_theta=reader.rope_theta(),
         norm_epsilon=reader.positive("rms_norm_eps"),
-        max_positions=reader.count("max_position_embeddings"),
-        bos_id=_token_id(ids, "bos_token_id", place),
-        eos_id=eos_id,
-        pad_id=_token_id(ids, "pad_token_id", place) if ids.get("pad_token_id") is not None else eos_id,
+        max_positions=max_positions_of(config, place),
+        bos_id=ids.bos,
+        end_ids=ids.ends,
+        pad_id=ids.pad,
+    )
+
+
+def require_smollm2(config: Mapping[str, Any], place: str) -> None:
+    """`InputError` if the config is of another family, or has what SmolLM2 has not."""
+    _require_llama(config, place)
+    for entry, default, wanted in _FIXED:
+        found = config.get(entry, default)
+        if found != wanted:
+            raise InputError(
+                f"{place}/config.json has {entry} {found!r}, wanted {wanted!r}: give a SmolLM2 or a fine-tune of one"
+            )
+
+
+def vocabulary_of(config: Mapping[str, Any], place: str) -> int:
+    """Rows of the embedding."""
+    return _Reader(config, place).count("vocab_size")
+
+
+def max_positions_of(config: Mapping[str, Any], place: str) -> int:
+    """Positions that the model was trained for."""
+    return _Reader(config, place).count("max_position_embeddings")
+
+
+def stated_ids(config: Mapping[str, Any], generation: Mapping[str, Any], place: str) -> StatedIds:
+    """What the two configs say of special tokens; `InputError` if one of them says something that is no id.
+
+    The generation config wins, as in transformers' `generate`. A null says nothing: SmolLM2 puts no BOS anywhere, and
+    transformers' Trainer writes one where the tokenizer names none.
+    """
+    ids = {**config, **{key: value for key, value in generation.items() if value is not None}}
+    ours, theirs = (_token_ids(one, "eos_token_id", place) for one in (config, generation))
+    obeyed = Stated("generation_config.json", theirs) if theirs else Stated("config.json", ours)
+    # A pad id of -1 was Llama's way to say none.
+    return StatedIds(
+        bos=next(iter(_token_ids(ids, "bos_token_id", place)), None),
+        pad=next((index for index in _token_ids(ids, "pad_token_id", place) if index >= 0), None),
+        ends=obeyed,
+        ignored=Stated("config.json", ours),
     )
 
 
@@ -67,20 +95,13 @@ def _require_llama(config: Mapping[str, Any], place: str) -> None:
         )
 
 
-def _token_id(ids: Mapping[str, Any], entry: str, place: str) -> int:
-    """One token id, the first of a list: `folder` looks for the turn's end among `end_ids`."""
+def _token_ids(ids: Mapping[str, Any], entry: str, place: str) -> tuple[int, ...]:
+    """The ids of an entry, which is one, a list or nothing."""
     value = ids.get(entry)
-    if isinstance(value, list) and value:
-        value = value[0]
-    if not isinstance(value, int) or isinstance(value, bool):
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(one, int) and not isinstance(one, bool) for one in values):
         raise InputError(f"{place}/config.json has {entry} {value!r}, wanted a token's id: repair it")
-    return value
-
-
-def end_ids(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[int]:
-    """Every id that ends generation, as the configs list them; one, as a rule."""
-    value = config.get("eos_token_id") if generation.get("eos_token_id") is None else generation["eos_token_id"]
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)]
+    return tuple(values)
 
 
 class _Reader:

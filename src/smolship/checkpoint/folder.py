@@ -1,20 +1,18 @@
 """A checkpoint that is a folder, as the hub keeps it: config.json, safetensors, tokenizer.json."""
 
 from collections import Counter
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
-from smolship.checkpoint.config import end_ids, read_config
+from smolship.checkpoint.config import max_positions_of, read_config, require_smollm2, stated_ids, vocabulary_of
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.json_file import read_object
 from smolship.checkpoint.quantised import refuse_quantised
-from smolship.checkpoint.recognised import refuse_listing
+from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor
 from smolship.checkpoint.tensor_names import plain_names
-from smolship.checkpoint.tokenizer import Tokenizer
 from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
 from smolship.checkpoint.weight_files import Weights, find_weights, listing
 from smolship.errors import InputError
@@ -22,7 +20,6 @@ from smolship.progress import Progress, Silent
 
 _TIED_HEAD = "lm_head.weight"
 _COMPUTED = ".rotary_emb.inv_freq"
-_TURN_END = "<|im_end|>"
 
 
 def open_folder(
@@ -34,11 +31,11 @@ def open_folder(
     progress: Progress = Silent(),
 ) -> Checkpoint:
     """The checkpoint in `folder`; `InputError` if a part is missing, cut short or of another model."""
-    architecture, ends = _read_configs(folder)
+    _require_checkpoint(folder)
+    outline = _read_outline(folder, location)
     weights = _weights(folder)
     found, renamed = plain_names(str(folder), weights.tensors)
-    places = _checked_places(folder, found, architecture)
-    outline = _outline(folder, location, architecture, ends)
+    places = _checked_places(folder, found, outline.architecture)
     source = Source(
         kind=kind,
         location=location or outline.name,
@@ -47,51 +44,45 @@ def open_folder(
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    notes = (*outline.notes, *weights.notes, *renamed)
-    tensors = SafetensorsTensors(places)
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source, notes=notes)
+    return outline.with_weights(SafetensorsTensors(places), source, (*weights.notes, *renamed))
 
 
 def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
     """What `folder` says without weights, which need not be there; `InputError` as `open_folder`."""
-    outline = _outline(folder, location, *_read_configs(folder))
+    if not (folder / "config.json").exists():
+        refuse_listing(listing(folder), str(folder))
+    outline = _read_outline(folder, location)
     refuse_quantised(str(folder), read_object(folder / "config.json"), None)
     return outline
 
 
-def _read_configs(folder: Path) -> tuple[Architecture, list[int]]:
-    """The architecture, and every id that ends generation; `InputError` if this is another thing than a checkpoint."""
-    if not (folder / "config.json").exists():
-        refuse_listing(listing(folder), str(folder))
+def _require_checkpoint(folder: Path) -> None:
+    """`InputError` says what a folder is that lacks a config or weights, if that can be told."""
+    files = listing(folder)
+    if "config.json" in files and WEIGHTS.intersection(files):
+        return
+    if "config.json" in files:
+        refuse_quantised(str(folder), read_object(folder / "config.json"), None)
+    refuse_listing(files, str(folder))
+
+
+def _read_outline(folder: Path, location: str | None) -> Outline:
+    place = str(folder)
     config = read_object(folder / "config.json")
     generation_file = folder / "generation_config.json"
     generation = read_object(generation_file) if generation_file.exists() else {}
-    return read_config(config, generation, str(folder)), end_ids(config, generation)
-
-
-def _outline(folder: Path, location: str | None, architecture: Architecture, ends: list[int]) -> Outline:
-    tokenizer = read_tokenizer_folder(folder, architecture)
-    if tokenizer.chat_template is not None:
-        architecture, tokenizer = _ending_turns(architecture, tokenizer, ends)
-    return Outline((location or folder.resolve().name).rsplit("/", 1)[-1], architecture, tokenizer)
-
-
-def _ending_turns(architecture: Architecture, tokenizer: Tokenizer, ends: list[int]) -> tuple[Architecture, Tokenizer]:
-    """A chat checkpoint that lists several ids as its end ends at `<|im_end|>`, wherever in the list that stands."""
-    for token in tokenizer.added:
-        if token.text == _TURN_END and token.id in ends and token.id != architecture.eos_id:
-            roles = {**tokenizer.roles, "eos_token": _TURN_END}
-            return replace(architecture, eos_id=token.id), replace(tokenizer, roles=roles)
-    return architecture, tokenizer
+    require_smollm2(config, place)
+    stated = stated_ids(config, generation, place)
+    rows, longest = vocabulary_of(config, place), max_positions_of(config, place)
+    tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
+    name = (location or folder.resolve().name).rsplit("/", 1)[-1]
+    return Outline(name, read_config(config, ids, place), tokenizer, notes=ids.notes, ends_said=ids.said)
 
 
 def _weights(folder: Path) -> Weights:
     """The weights, unread; `InputError` if they are quantised, before anything is said of their names and shapes."""
-    config = read_object(folder / "config.json")
-    if not any(folder.glob("*.safetensors")):
-        refuse_quantised(str(folder), config, None)
     weights = find_weights(folder)
-    refuse_quantised(str(folder), config, weights.tensors)
+    refuse_quantised(str(folder), read_object(folder / "config.json"), weights.tensors)
     return weights
 
 

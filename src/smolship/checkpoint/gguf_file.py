@@ -16,7 +16,7 @@ from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
 from smolship.checkpoint.gguf_kinds import refuse_other_gguf, refuse_part_by_name
 from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
-from smolship.checkpoint.gguf_metadata import read_architecture, read_tokenizer
+from smolship.checkpoint.gguf_metadata import read_model
 from smolship.checkpoint.values import require_finite
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
@@ -68,8 +68,7 @@ def open_gguf(
         stored_as=_FLOATS.get(stored_as, stored_as),
         already_quantised=stored_as not in _FLOATS,
     )
-    tensors = GgufTensors(path, outline.architecture, places)
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source)
+    return outline.with_weights(GgufTensors(path, outline.architecture, places), source)
 
 
 def outline_of_gguf(path: Path) -> Outline:
@@ -79,9 +78,8 @@ def outline_of_gguf(path: Path) -> Outline:
 
 def _outline(path: Path, header: GgufHeader) -> Outline:
     refuse_other_gguf(path, header)
-    architecture = read_architecture(header.metadata, path.name)
-    tokenizer = read_tokenizer(header.metadata, architecture, path.name)
-    return Outline(_model_name(path, header), architecture, tokenizer)
+    architecture, tokenizer, ids = read_model(header.metadata, path.name)
+    return Outline(_model_name(path, header), architecture, tokenizer, notes=ids.notes, ends_said=ids.said)
 
 
 def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) -> dict[str, GgufTensor]:

@@ -1,36 +1,43 @@
 """SmolLM2's architecture and tokenizer out of a GGUF's metadata."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.tokenizer import AddedToken, Tokenizer
-from smolship.checkpoint.tokenizer_checks import require_whole
+from smolship.checkpoint.token_ids import NamedRoles, Stated, StatedIds, TokenIds, assign
+from smolship.checkpoint.tokenizer import PRE_TOKENIZERS, AddedToken, Tokenizer
+from smolship.checkpoint.tokenizer_checks import by_row, require_whole
 from smolship.errors import InputError
 
-_CONTROL, _USER_DEFINED = 3, 4  # llama.cpp's token types
+_CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's token types
+_NO_IDS = TokenIds(bos=0, ends=(0,), pad=0, notes=())
 
 
-def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
-    """The numbers of the model; `InputError` if the GGUF is no llama, stretches its positions or lacks one of them."""
-    family = metadata.get("general.architecture")
-    if family != "llama":
-        raise InputError(f"{file} holds a model of architecture {family!r}, wanted 'llama': give a GGUF of SmolLM2")
-    scaling = metadata.get("llama.rope.scaling.type", "none")
-    if scaling != "none":
-        raise InputError(f"{file} scales its rotary positions ({scaling}), wanted none: give a GGUF of SmolLM2")
+def read_model(metadata: Mapping[str, Any], file: str) -> tuple[Architecture, Tokenizer, TokenIds]:
+    """The numbers of the model, its tokenizer, and the ids with a note for what was forgiven or is said in two ways.
+
+    `InputError` if the GGUF is no llama, stretches its positions, lacks a number, or has another kind of tokenizer.
+    """
+    _require_smollm2(metadata, file)
+    tokenizer, padded = _read_tokenizer(metadata, _rows(metadata, file), file)
+    tokenizer, ids = assign(tokenizer, _stated_ids(metadata, file), _named(metadata, tokenizer, file), file)
+    return read_architecture(metadata, file, ids), tokenizer, replace(ids, notes=(*padded, *ids.notes))
+
+
+def read_architecture(metadata: Mapping[str, Any], file: str, ids: TokenIds = _NO_IDS) -> Architecture:
+    """The numbers of the model; without `ids` they tell its shapes alone. `InputError` as `read_model`."""
+    _require_smollm2(metadata, file)
     heads = _count(metadata, "llama.attention.head_count", file)
     hidden = _count(metadata, "llama.embedding_length", file)
     head_dim = _count(metadata, "llama.attention.key_length", file, default=hidden // heads)
     rotated = _count(metadata, "llama.rope.dimension_count", file, default=head_dim)
     if rotated != head_dim:
         raise InputError(f"{file} rotates {rotated} of {head_dim} dimensions, wanted all: give a GGUF of SmolLM2")
-    eos_id = _token_id(metadata, "tokenizer.ggml.eos_token_id", file)
-    tokens = len(_list(metadata, "tokenizer.ggml.tokens", str, file))
     return Architecture(
-        vocabulary=_count(metadata, "llama.vocab_size", file, default=tokens),
+        vocabulary=_rows(metadata, file),
         hidden=hidden,
         intermediate=_count(metadata, "llama.feed_forward_length", file),
         layers=_count(metadata, "llama.block_count", file),
@@ -40,46 +47,70 @@ def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
         rope_theta=_positive(metadata, "llama.rope.freq_base", file),
         norm_epsilon=_positive(metadata, "llama.attention.layer_norm_rms_epsilon", file),
         max_positions=_count(metadata, "llama.context_length", file),
-        bos_id=_token_id(metadata, "tokenizer.ggml.bos_token_id", file, default=eos_id),
-        eos_id=eos_id,
-        pad_id=_token_id(metadata, "tokenizer.ggml.padding_token_id", file, default=eos_id),
+        bos_id=ids.bos,
+        end_ids=ids.ends,
+        pad_id=ids.pad,
     )
 
 
-def read_tokenizer(metadata: Mapping[str, Any], architecture: Architecture, file: str) -> Tokenizer:
-    """The tokenizer that llama.cpp makes of these metadata; `InputError` if it is not SmolLM2's kind."""
-    kind = (metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre"))
-    if kind != ("gpt2", "smollm"):
+def _rows(metadata: Mapping[str, Any], file: str) -> int:
+    """Rows of the embedding: a token each, unless the file says otherwise."""
+    tokens = len(_list(metadata, "tokenizer.ggml.tokens", str, file))
+    return _count(metadata, "llama.vocab_size", file, default=tokens)
+
+
+def _require_smollm2(metadata: Mapping[str, Any], file: str) -> None:
+    family = metadata.get("general.architecture")
+    if family != "llama":
+        raise InputError(f"{file} holds a model of architecture {family!r}, wanted 'llama': give a GGUF of SmolLM2")
+    scaling = metadata.get("llama.rope.scaling.type", "none")
+    if scaling != "none":
+        raise InputError(f"{file} scales its rotary positions ({scaling}), wanted none: give a GGUF of SmolLM2")
+
+
+def _read_tokenizer(metadata: Mapping[str, Any], rows: int, file: str) -> tuple[Tokenizer, tuple[str, ...]]:
+    """The tokenizer that llama.cpp makes of these metadata, its roles apart."""
+    kind, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
+    if kind != "gpt2" or pre not in PRE_TOKENIZERS:
         raise InputError(
-            f"{file} has a tokenizer of model {kind[0]!r} and pre-tokenizer {kind[1]!r}, wanted 'gpt2' and 'smollm': "
-            "give a GGUF made from SmolLM2 by a current llama.cpp"
+            f"{file} has a tokenizer of model {kind!r} and pre-tokenizer {pre!r}, wanted 'gpt2' and "
+            f"{' or '.join(map(repr, PRE_TOKENIZERS))}: give a GGUF made from SmolLM2 by a current llama.cpp"
         )
-    tokens = tuple(_list(metadata, "tokenizer.ggml.tokens", str, file))
-    types = _list(metadata, "tokenizer.ggml.token_type", int, file)
+    listed = _list(metadata, "tokenizer.ggml.tokens", str, file)
+    types = _list(metadata, "tokenizer.ggml.token_type", int, file)[: len(listed)]
+    unused = {index for index, one in enumerate(types) if one == _UNUSED}
+    found = {index: text for index, text in enumerate(listed) if index not in unused}
+    tokens, spare, notes = by_row(file, found, rows)
     added = tuple(
-        AddedToken(index, tokens[index], kind == _CONTROL)
-        for index, kind in enumerate(types[: len(tokens)])
-        if kind in (_CONTROL, _USER_DEFINED)
+        AddedToken(index, tokens[index], one == _CONTROL)
+        for index, one in enumerate(types)
+        if one in (_CONTROL, _USER_DEFINED)
     )
     merges = tuple(_list(metadata, "tokenizer.ggml.merges", str, file))
-    unknown = _token_id(metadata, "tokenizer.ggml.unknown_token_id", file, default=architecture.eos_id)
     template = metadata.get("tokenizer.chat_template")
     if not isinstance(template, str | None):
         raise _odd("tokenizer.chat_template", template, "a text", file)
-    require_whole(file, tokens, merges, architecture)
-    return Tokenizer(
-        tokens=tokens,
-        merge_rules=merges,
-        added=added,
-        roles={
-            "bos_token": tokens[architecture.bos_id],
-            "eos_token": tokens[architecture.eos_id],
-            "pad_token": tokens[architecture.pad_id],
-            "unk_token": tokens[unknown] if 0 <= unknown < len(tokens) else tokens[architecture.eos_id],
-        },
-        chat_template=template,
-        max_length=architecture.max_positions,
+    require_whole(file, tokens, merges)
+    longest = _count(metadata, "llama.context_length", file)
+    return Tokenizer(tokens, merges, added, {}, template, longest, pre=pre, spare=spare), notes
+
+
+def _stated_ids(metadata: Mapping[str, Any], file: str) -> StatedIds:
+    """What ends an answer by llama.cpp: the end of text, of a turn, of a message."""
+    ends = [_token_id(metadata, f"tokenizer.ggml.{end}_token_id", file) for end in ("eos", "eot", "eom")]
+    return StatedIds(
+        bos=_token_id(metadata, "tokenizer.ggml.bos_token_id", file),
+        pad=_token_id(metadata, "tokenizer.ggml.padding_token_id", file),
+        ends=Stated("tokenizer.ggml.eos_token_id", tuple(dict.fromkeys(end for end in ends if end is not None))),
     )
+
+
+def _named(metadata: Mapping[str, Any], tokenizer: Tokenizer, file: str) -> NamedRoles:
+    """The one role that has no number in `StatedIds`."""
+    unknown = _token_id(metadata, "tokenizer.ggml.unknown_token_id", file)
+    if unknown is None or not 0 <= unknown < len(tokenizer.tokens):
+        return NamedRoles({})
+    return NamedRoles({"unk_token": tokenizer.tokens[unknown]})
 
 
 def _wanted(metadata: Mapping[str, Any], key: str, file: str) -> Any:
@@ -96,9 +127,9 @@ def _count(metadata: Mapping[str, Any], key: str, file: str, default: int | None
     return value
 
 
-def _token_id(metadata: Mapping[str, Any], key: str, file: str, default: int | None = None) -> int:
-    value = _wanted(metadata, key, file) if default is None else metadata.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool):
+def _token_id(metadata: Mapping[str, Any], key: str, file: str) -> int | None:
+    value = metadata.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise _odd(key, value, "a token's id", file)
     return value
 

@@ -12,7 +12,14 @@ from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
-OUTLINE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+OUTLINE = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
 """What says all of a model but its weights."""
 FETCHED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
 """All that is fetched of a repository: no pickles, no code, no other formats."""

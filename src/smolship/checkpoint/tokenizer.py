@@ -12,11 +12,13 @@ from smolship.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
 
-PRE_TOKENIZERS: tuple[dict[str, Any], ...] = (
-    {"type": "Digits", "individual_digits": True},
-    {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-)
-"""How SmolLM2 splits text before BPE; llama.cpp knows it as `smollm`."""
+_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+PRE_TOKENIZERS: dict[str, tuple[dict[str, Any], ...]] = {
+    "smollm": ({"type": "Digits", "individual_digits": True}, _BYTE_LEVEL),
+    "gpt-2": (_BYTE_LEVEL,),
+}
+"""How text is split before BPE, by llama.cpp's name for it: SmolLM2's own way, and GPT-2's, which keeps digits
+together. Some tools write the second for a SmolLM2, and a fine-tune that was trained so is a model of that kind."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class AddedToken:
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """Byte-level BPE with digits one by one, no normaliser, and nothing added to what it is given.
+    """Byte-level BPE, no normaliser, and nothing added to what it is given.
 
     Bytes that no token stands for are dropped, as by llama.cpp and transformers. SmolLM2 has none for 21 bytes: 13
     that UTF-8 never uses, two that begin only unassigned characters, and six control characters.
@@ -46,6 +48,10 @@ class Tokenizer:
     chat_template: str | None
     max_length: int
     """positions the model was trained for"""
+    pre: str = "smollm"
+    """a key of `PRE_TOKENIZERS`"""
+    spare: frozenset[int] = frozenset()
+    """rows of the embedding that no text stands for; `tokens` has a placeholder there"""
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, special tokens in it parsed, nothing added before or after."""
@@ -110,7 +116,7 @@ class Tokenizer:
             "padding": None,
             "added_tokens": [_added_entry(token) for token in self.added],
             "normalizer": None,  # null: ExecuTorch's reader refuses an empty sequence
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": list(PRE_TOKENIZERS)},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": list(PRE_TOKENIZERS[self.pre])},
             "post_processor": None,
             "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
             "model": {
@@ -122,7 +128,7 @@ class Tokenizer:
                 "fuse_unk": False,
                 "byte_fallback": False,
                 "ignore_merges": False,
-                "vocab": {token: index for index, token in enumerate(self.tokens)},
+                "vocab": {token: index for index, token in enumerate(self.tokens) if index not in self.spare},
                 "merges": list(self.merge_rules),
             },
         }

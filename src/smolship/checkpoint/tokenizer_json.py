@@ -1,86 +1,58 @@
 """SmolLM2's tokenizer out of a folder's `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.json_file import read_object
-from smolship.checkpoint.tokenizer import PRE_TOKENIZERS, AddedToken, Tokenizer
-from smolship.checkpoint.tokenizer_checks import require_whole
+from smolship.checkpoint.token_ids import ROLES, NamedRoles, StatedIds, TokenIds, assign
+from smolship.checkpoint.tokenizer import AddedToken, Tokenizer
+from smolship.checkpoint.tokenizer_checks import by_row, require_whole
+from smolship.checkpoint.tokenizer_pipeline import require_same_ids, splitting
 from smolship.errors import InputError
 
-_PLAIN_BPE: tuple[tuple[str, tuple[Any, ...]], ...] = (
-    ("dropout", (None, 0)),
-    ("unk_token", (None,)),
-    ("continuing_subword_prefix", (None, "")),
-    ("end_of_word_suffix", (None, "")),
-    ("byte_fallback", (None, False)),
-    ("ignore_merges", (None, False)),
-)
-"""Switches of the library's BPE and SmolLM2's settings: with any other, llama.cpp would encode text differently."""
 
+def read_tokenizer_folder(folder: Path, rows: int, stated: StatedIds, max_positions: int) -> tuple[Tokenizer, TokenIds]:
+    """The tokenizer in `folder` for an embedding of so many rows, and the ids that its places settle on.
 
-def read_tokenizer_folder(folder: Path, architecture: Architecture) -> Tokenizer:
-    """The tokenizer in `folder`; `InputError` if a file is missing or malformed, or it is not SmolLM2's kind.
-
-    Only vocabulary, merges and added tokens are taken: the pipeline is checked to be SmolLM2's, then written anew.
+    `InputError` if a file is missing or malformed, or it is not SmolLM2's kind. Only vocabulary, merges, added tokens
+    and the way of splitting are taken: the pipeline is checked to do nothing else, then written anew.
     """
     path = folder / "tokenizer.json"
     definition = read_object(path)
-    settings = read_object(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+    settings_file = folder / "tokenizer_config.json"
+    settings = read_object(settings_file) if settings_file.exists() else {}
     try:
-        _require_pipeline(path, definition)
-        tokens, merges, added = _contents(path, definition)
+        pre = splitting(path, definition)
+        found, merges, added = _contents(path, definition)
+        _require_same_added(settings_file, settings, {token.id: token.text for token in added})
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is not a tokenizer of the tokenizers library ({error!r}): fetch it again") from error
-    require_whole(str(path), tokens, merges, architecture)
-    unknown = settings.get("unk_token")
-    roles = {
-        "bos_token": tokens[architecture.bos_id],
-        "eos_token": tokens[architecture.eos_id],
-        "pad_token": tokens[architecture.pad_id],
-        "unk_token": unknown if unknown in tokens else tokens[architecture.eos_id],
-    }
-    template = _chat_template(folder, settings)
-    return Tokenizer(tokens, merges, added, roles, template, architecture.max_positions)
-
-
-def _require_pipeline(path: Path, definition: Mapping[str, Any]) -> None:
-    model = _section(definition, "model")
-    pre = _section(definition, "pre_tokenizer")
-    steps = [_effective(step) for step in pre.get("pretokenizers", [pre])]
-    normalizer, post = _section(definition, "normalizer"), _section(definition, "post_processor")
-    odd = [f"{switch} {model[switch]!r}" for switch, plain in _PLAIN_BPE if model.get(switch) not in plain]
-    found = (
-        (model.get("type") != "BPE" or odd, f"model {' '.join([str(model.get('type')), *odd])}"),
-        (steps != [_effective(step) for step in PRE_TOKENIZERS], f"pre-tokenizers {[s.get('type') for s in steps]}"),
-        (_section(definition, "decoder").get("type") != "ByteLevel", "another decoder than ByteLevel"),
-        (normalizer and normalizer.get("normalizers") != [], f"normalizer {normalizer.get('type')}"),
-        (post and post.get("type") != "ByteLevel", f"post-processor {post.get('type')}"),
+    found, added, unused = _within(found, added, rows)
+    tokens, spare, padded = by_row(str(path), found, rows)
+    require_whole(str(path), tokens, merges)
+    tokenizer = Tokenizer(
+        tokens, merges, added, {}, _chat_template(folder, settings), max_positions, pre=pre, spare=spare
     )
-    for wrong, what in found:
-        if wrong:
-            raise InputError(
-                f"{path} has {what}, wanted SmolLM2's byte-level BPE (Digits one by one, then ByteLevel, no more): "
-                "take tokenizer.json from the original checkpoint (GGUF loaders write wrong ones)"
-            )
+    require_same_ids(path, definition, tokenizer)
+    named, differing = _named(folder, settings)
+    tokenizer, ids = assign(tokenizer, stated, named, str(folder))
+    return tokenizer, replace(ids, notes=(*_split_note(pre), *padded, *unused, *differing, *ids.notes))
 
 
-def _section(definition: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = definition.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _effective(step: Mapping[str, Any]) -> dict[str, Any]:
-    """A pre-tokenizer's settings without those that only move offsets, defaults spelled out."""
-    settings = {key: value for key, value in step.items() if key != "trim_offsets"}
-    return {"use_regex": True, **settings} if step.get("type") == "ByteLevel" else settings
+def _split_note(pre: str) -> tuple[str, ...]:
+    note = (
+        "tokenizer.json splits text as GPT-2's does, where SmolLM2 takes digits one by one (transformers 5 writes that "
+        "for GPT2Tokenizer): it is taken as it is, which is right if the model was trained so"
+    )
+    return () if pre == "smollm" else (note,)
 
 
 def _contents(
     path: Path, definition: Mapping[str, Any]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[AddedToken, ...]]:
+) -> tuple[dict[int, str], tuple[str, ...], tuple[AddedToken, ...]]:
+    """Tokens by id, merges, and the added tokens in id order."""
     model = definition["model"]
     added = tuple(
         AddedToken(int(entry["id"]), str(entry["content"]), bool(entry["special"]))
@@ -95,13 +67,57 @@ def _contents(
             )
     ids = {int(index): str(token) for token, index in model["vocab"].items()}
     ids |= {token.id: token.text for token in added}
-    if sorted(ids) != list(range(len(ids))):
-        raise InputError(
-            f"{path}: the ids of {len(ids)} tokens have gaps up to {max(ids)}, wanted a token for every id: add the "
-            "missing ones, or give the tokenizer that the model was trained with"
-        )
     merges = tuple(rule if isinstance(rule, str) else " ".join(rule) for rule in model["merges"])
-    return tuple(ids[index] for index in range(len(ids))), merges, added
+    return ids, merges, added
+
+
+def _within(
+    found: dict[int, str], added: tuple[AddedToken, ...], rows: int
+) -> tuple[dict[int, str], tuple[AddedToken, ...], tuple[str, ...]]:
+    """Without the added tokens beyond the embedding's rows: the model cannot have seen one, and a note says so."""
+    beyond = [token for token in added if token.id >= rows]
+    kept = {index: text for index, text in found.items() if index not in {token.id for token in beyond}}
+    notes = tuple(
+        f"tokenizer.json has {token.text} with id {token.id}, and the embedding {rows} rows: the token is left out"
+        for token in beyond
+    )
+    return kept, tuple(token for token in added if token.id < rows), notes
+
+
+def _require_same_added(file: Path, settings: Mapping[str, Any], added: Mapping[int, str]) -> None:
+    """`InputError` if `tokenizer_config.json` gives an added token another id or lists one that is not there."""
+    for index, entry in settings.get("added_tokens_decoder", {}).items():
+        if added.get(int(index)) != entry["content"]:
+            raise InputError(
+                f"{file} lists {entry['content']!r} as token {index}, tokenizer.json has {added.get(int(index))!r} "
+                "there: give both files of the same tokenizer"
+            )
+
+
+def _named(folder: Path, settings: Mapping[str, Any]) -> tuple[NamedRoles, tuple[str, ...]]:
+    """The roles that are spelled out, and a note for each that two files spell differently.
+
+    transformers, 4 and 5, lets `special_tokens_map.json` win over a `tokenizer_config.json` that lists no added tokens.
+    """
+    older = folder / "special_tokens_map.json"
+    spelled, mapped = _roles_in(settings), _roles_in(read_object(older) if older.exists() else {})
+    wins = "added_tokens_decoder" not in settings
+    taken = older.name if wins else "tokenizer_config.json"
+    notes = tuple(
+        f"{older.name} has {role} {mapped[role]!r}, tokenizer_config.json {spelled[role]!r}: {taken} is taken, as by "
+        "transformers"
+        for role in ROLES
+        if role in mapped and role in spelled and mapped[role] != spelled[role]
+    )
+    if wins and mapped:
+        return NamedRoles(spelled | mapped, older.name), notes
+    return NamedRoles(spelled), notes
+
+
+def _roles_in(settings: Mapping[str, Any]) -> dict[str, str | None]:
+    """Each role's token, spelled as text or as an object with its content."""
+    named = {role: settings[role] for role in ROLES if role in settings}
+    return {role: value.get("content") if isinstance(value, dict) else value for role, value in named.items()}
 
 
 def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smolship.checkpoint.json_file import read_object
-from smolship.checkpoint.recognised import refuse_listing
 from smolship.checkpoint.safetensors_file import StoredTensor, read_places
 from smolship.errors import InputError
 
@@ -25,15 +24,13 @@ class Weights:
 def find_weights(folder: Path) -> Weights:
     """The single file's tensors, which wins over an index as in transformers, or those of the files in the index.
 
-    `InputError` if there are none, which says what else the folder is, if a file of the index is missing, or if index
-    and files differ over what lies where.
+    `InputError` if there are none, if one of the index is missing, or if it and the files differ over what lies where.
     """
     single, index = folder / SINGLE, folder / INDEX
     if single.is_file():
         both = f"{SINGLE} and {INDEX} are both there: {SINGLE} is taken, as transformers does"
         return Weights((single,), read_places(single), (both,) if index.exists() else ())
     if not index.exists():
-        refuse_listing(listing(folder), str(folder))
         raise InputError(f"{folder} holds no {SINGLE} and no {INDEX}: give the folder of a whole checkpoint")
     where = _weight_map(index)
     files = tuple(sorted({folder / file for file in where.values()}))

@@ -1,11 +1,11 @@
 """`ForeignFile`: a model file made elsewhere, before anybody has said which checkpoint it was made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
-from smolship.artefact import Artefact, FileRecord, Foreign, Manifest, SourceRecord, TensorRecord, sha256_of
+from smolship.artefact import Artefact, FileRecord, Foreign, Manifest, TensorRecord, sha256_of, source_of
 from smolship.checkpoint import Architecture, Checkpoint
 from smolship.errors import InputError
 
@@ -50,7 +50,7 @@ class ForeignFile:
         parameters = checkpoint.architecture.parameters
         stored = sum(prod(line.shape) * line.bits_per_weight for line in self.coverage)
         manifest = Manifest(
-            source=SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source)),
+            source=source_of(checkpoint),
             format=self.format,
             recipe=self.name,
             rounding="made elsewhere",

@@ -10,6 +10,7 @@ from smolship import options
 from smolship.errors import InputError
 from smolship.terminal import output, showing_progress
 from smolship.verbs.endings import BROKEN, exit_as, tell_kept_readmes
+from smolship.verbs.opening import opened, tell_notes
 
 if TYPE_CHECKING:
     from smolship.text_file import TextFile
@@ -40,7 +41,6 @@ def ship(
 ) -> None:
     """Build, check and report: the main job."""
     from smolship import views
-    from smolship.checkpoint import open_checkpoint
     from smolship.runtime_checks.check_artefact import Settings
     from smolship.workflows.blueprint import Order
     from smolship.workflows.fit import goal_by
@@ -56,7 +56,7 @@ def ship(
         goals=goals, distil=distil, weights_beside=weights_beside, backend=backend,
     )  # fmt: skip
     with showing_progress() as progress:
-        source = open_checkpoint(checkpoint, revision=revision, progress=progress)
+        source = opened(checkpoint, revision, progress)
         report = run(source, out, order, gate, Settings(threads, repeats, timeout), text=text, progress=progress)
     views.report(report, out).show(output(), as_json=as_json)
     tell_kept_readmes(out / one.subject.name_of_file for one in report.checked)
@@ -82,7 +82,6 @@ def build(
 ) -> None:
     """Write artefacts, one folder for each recipe and format; whole ones that would not change are kept."""
     from smolship import views
-    from smolship.checkpoint import open_checkpoint
     from smolship.targets import load_target
     from smolship.workflows.blueprint import Order
     from smolship.workflows.build import build as build_recipes
@@ -96,7 +95,7 @@ def build(
         goals=goals, distil=distil, weights_beside=weights_beside, backend=backend,
     )  # fmt: skip
     with showing_progress() as progress:
-        source = open_checkpoint(checkpoint, revision=revision, progress=progress)
+        source = opened(checkpoint, revision, progress)
         built = (build_recipes if goals is None else build_fitted)(source, out, order, progress=progress)
     views.built(built).show(output(), as_json=as_json)
 
@@ -125,6 +124,7 @@ def plan(
     profiles = [with_budgets(load_target(name), budget or []) for name in _once(target)]
     with showing_progress() as progress:
         model = open_outline(checkpoint, revision=revision, progress=progress)
+        tell_notes(model)
     made = run(model, profiles, _once(recipe or RECIPES), _once(format), context)
     views.planned(made).show(output(), as_json=as_json)
     if not made.all_fit:

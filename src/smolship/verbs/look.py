@@ -1,4 +1,4 @@
-"""The verbs that show what there is: an artefact, targets, recipes, this machine."""
+"""The verbs that show what there is: an artefact or a checkpoint, targets, recipes, this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,21 +6,34 @@ from typing import Annotated
 import typer
 
 from smolship import options
-from smolship.terminal import output
+from smolship.terminal import output, showing_progress
 from smolship.verbs.endings import BROKEN
 
 
 def inspect(
-    artefact: Annotated[Path, typer.Argument(help="A folder that `build` wrote.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARTEFACT|CHECKPOINT",
+            help="A folder that `build` wrote; or a checkpoint: `embedded`, a hub id, a folder of safetensors, a GGUF.",
+        ),
+    ],
     *,
+    revision: options.Revision = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="Every tensor's grid, bits and error.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show what an artefact is and how it was made, and verify the hash of every file."""
+    """Show what an artefact is, every file's hash verified; or what is understood of a checkpoint, before building."""
     from smolship import views
     from smolship.workflows.inspect import inspect as run
+    from smolship.workflows.inspect import is_artefact, understand
 
-    views.inspected(run(artefact), every_tensor=tensors).show(output(), as_json=as_json)
+    if is_artefact(what):
+        views.inspected(run(Path(what).expanduser()), every_tensor=tensors).show(output(), as_json=as_json)
+        return
+    with showing_progress() as progress:
+        found = understand(what, revision, progress)
+    views.understood(found).show(output(), as_json=as_json)
 
 
 def targets(

@@ -1,6 +1,7 @@
 """What each verb shows: tables for a person, plain data for `--json`."""
 
 from smolship.views.artefacts import built, inspected, mobile
+from smolship.views.checkpoint import understood
 from smolship.views.comparison import compared
 from smolship.views.devices import device, smoked
 from smolship.views.lists import doctor, recipes, target, targets
@@ -22,4 +23,5 @@ __all__ = [
     "smoked",
     "target",
     "targets",
+    "understood",
 ]

@@ -27,6 +27,7 @@ def built(results: Sequence["Built"]) -> View:
             "folder": str(one.artefact.folder),
             "kept": one.kept,
             "seconds": round(one.seconds, 2),
+            "replaced": one.replaced,
             "stages": [asdict(lap) | {"seconds": round(lap.seconds, 2)} for lap in one.laps],
             "manifest": one.artefact.manifest.model_dump(mode="json", exclude={"coverage"}),
         }
@@ -42,7 +43,7 @@ def built(results: Sequence["Built"]) -> View:
     if laps:
         figures = ("seconds", "peak memory by then, MB")
         tables.append(table("Where the time went", ("artefact", "stage", *figures), laps, figures))
-    return View(tuple(tables), data)
+    return View(tuple(tables), data, tuple(one.replaced for one in results if one.replaced))
 
 
 def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
@@ -60,7 +61,9 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
         ("recipe", f"{manifest.recipe} (rounding: {manifest.rounding})"),
         ("context", f"{manifest.context} tokens"),
         ("bits/weight", f"{manifest.bits_per_weight:.3f}"),
+        ("an answer ends at", ", ".join(source.end_tokens)),
         *_predicted(manifest),
+        *(("note", note) for note in source.notes),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
     files = [(file.path, f"{file.bytes:,}", file.sha256) for file in manifest.files]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def report(made: "Report", folder: Path | None) -> View:
     """A report, and where it was written."""
-    notes = [*made.identical, *made.superseded, *notes_of(made)]
+    notes = [*made.identical, *made.superseded, *made.notes, *notes_of(made)]
     if folder is not None:
         notes.append(f"Report: {folder / 'report.html'}")
     notes.append(summary(made))

@@ -15,6 +15,7 @@ from smolship.artefact import (
     StageRecord,
     TensorRecord,
     list_files,
+    source_of,
     staged,
 )
 from smolship.checkpoint import Checkpoint, Outline
@@ -133,11 +134,13 @@ class Blueprint:
 def blueprint_of(
     checkpoint: Checkpoint, out: Path, recipe: Recipe, line: Format, order: Order, grids: dict[str, str]
 ) -> Blueprint:
-    """The artefact of a recipe in a format below `out`; `InputError` if what it takes is not installed."""
+    """The artefact of a recipe in a format below `out`; `InputError` if the format cannot hold it here."""
+    if refusal := line.refusal(checkpoint):
+        raise InputError(refusal)
     place = out / f"{checkpoint.name}-{recipe.name}-{line.label}"
     calibration = _described(checkpoint, order) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
-    source = SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
+    source = source_of(checkpoint)
     return Blueprint(place, line, recipe, order.context, calibration, source, versions, grids)
 
 
@@ -184,6 +187,19 @@ def whole(blueprint: Blueprint) -> Artefact | None:
     except InputError:
         return None  # damaged: build it again
     return artefact
+
+
+def giving_way(blueprint: Blueprint) -> str | None:
+    """A sentence on what stands in the blueprint's place and was made of other weights: folders can have one name."""
+    if not (blueprint.place / MANIFEST_FILE).is_file():
+        return None
+    old, new = Artefact.open(blueprint.place).manifest.source, blueprint.source
+    if old.sha256 == new.sha256:
+        return None
+    return (
+        f"{blueprint.place.name} was of other weights (sha256 {old.sha256[:12]}… of {old.location}, now "
+        f"{new.sha256[:12]}…) and was replaced: give another --out to keep both"
+    )
 
 
 def write(blueprint: Blueprint, model: QuantizedModel, progress: Progress) -> Artefact:

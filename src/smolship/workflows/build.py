@@ -16,6 +16,7 @@ from smolship.workflows.blueprint import (
     blueprint_of,
     calibrating_of,
     check_context,
+    giving_way,
     whole,
     write,
 )
@@ -33,6 +34,8 @@ class Built:
     """wall time of writing it, the rounding that it shares with other formats apart"""
     laps: tuple[Lap, ...] = ()
     """the stages of that"""
+    replaced: str | None = None
+    """a sentence on the artefact of another checkpoint that gave way to it, if one did"""
 
 
 def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress = Silent()) -> list[Built]:
@@ -63,9 +66,10 @@ def build(checkpoint: Checkpoint, out: Path, order: Order, *, progress: Progress
 
 def timed(blueprint: Blueprint, model: QuantizedModel, progress: Progress) -> Built:
     """Write an artefact and note how long its stages take; the errors of `write`."""
-    watch, start = Stopwatch(progress), time.monotonic()
+    watch, start, replaced = Stopwatch(progress), time.monotonic(), giving_way(blueprint)
     written = write(blueprint, model, watch)
-    return Built(written, kept=False, seconds=time.monotonic() - start, laps=tuple(watch.laps))
+    seconds = time.monotonic() - start
+    return Built(written, kept=False, seconds=seconds, laps=tuple(watch.laps), replaced=replaced)
 
 
 def _blueprint(checkpoint: Checkpoint, out: Path, recipe: str, fmt: str, order: Order) -> Blueprint:

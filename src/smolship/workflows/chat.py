@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from smolship.artefact import Artefact
 from smolship.checkpoint.chat_template import render
 from smolship.checkpoint.gguf_header import read_header
-from smolship.checkpoint.gguf_metadata import read_architecture, read_tokenizer
+from smolship.checkpoint.gguf_metadata import read_model
 from smolship.errors import InputError, RuntimeFailure
 from smolship.quiet import quiet
 from smolship.runtime_checks.runtimes import runtime_of
@@ -59,7 +59,7 @@ class Chat:
         with self._translated(), quiet():
             module = import_module(f"smolship.runtime_checks.probe.{runtime.backend}")
             self._backend: Backend = module.Backend(str(artefact.folder.resolve()), self.context, threads)
-            self._end = self._backend.tokenize(self._roles["eos_token"])[0]
+            self._ends = {self._backend.tokenize(token)[0] for token in _end_tokens(artefact, self._roles)}
 
     def answer(self, messages: Sequence[Message], longest: int) -> Iterator[str]:
         """The answer's text piece by piece, at most `longest` tokens; a base model completes the last message.
@@ -86,7 +86,7 @@ class Chat:
             logits = self._backend.prefill(tokens)
         while len(new) < count:
             token = draw(logits, self._sampling, self._random)
-            if token == self._end:
+            if token in self._ends:
                 break
             new.append(token)
             with self._translated():
@@ -118,14 +118,19 @@ def draw(logits: NDArray[np.float32], sampling: Sampling, random: np.random.Gene
     return int(random.choice(kept, p=probability[kept] / probability[kept].sum()))
 
 
+def _end_tokens(artefact: Artefact, roles: Mapping[str, str]) -> tuple[str, ...]:
+    """What ends an answer, in this artefact or one made before manifests said it."""
+    return artefact.manifest.source.end_tokens or (roles["eos_token"],)
+
+
 def _shipped(artefact: Artefact) -> tuple[str | None, Mapping[str, str]]:
     """The chat template and the tokens it may name, out of the files that ship."""
     if artefact.manifest.format == "gguf":
         header = read_header(artefact.model_path)
-        tokenizer = read_tokenizer(header.metadata, read_architecture(header.metadata, "model"), "model")
+        _, tokenizer, _ = read_model(header.metadata, "model")
         return tokenizer.chat_template, tokenizer.roles
     config = json.loads(_config(artefact.folder).read_text(encoding="utf-8"))
-    return config.get("chat_template"), {role: config[role] for role in _ROLES}
+    return config.get("chat_template"), {role: config[role] for role in _ROLES if role in config}
 
 
 def _config(folder: Path) -> Path:

@@ -181,7 +181,13 @@ def described(checkpoint: Checkpoint) -> str:
 
 def require_source(artefact: Artefact, checkpoint: Checkpoint) -> None:
     """`InputError` if an artefact was made from another checkpoint."""
-    wanted, found = artefact.manifest.source.sha256, checkpoint.source.sha256
+    source = artefact.manifest.source
+    wanted, found = source.sha256, checkpoint.source.sha256
+    if wanted == found and source.definition != checkpoint.definition:
+        raise InputError(
+            f"{artefact.name} was made from the weights of {checkpoint.name} with another config, tokenizer or chat "
+            "template: build it again"
+        )
     if wanted != found:
         raise InputError(
             f"{artefact.name} was made from {artefact.manifest.source.name} (sha256 {wanted[:12]}…), "

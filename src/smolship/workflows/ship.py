@@ -51,6 +51,7 @@ def ship(
         update={
             "stages": (rounding, *writing, comparing, checking),
             "identical": tuple(str(one) for one in proved),
+            "notes": (*checkpoint.notes, *(one.replaced for one in built if one.replaced)),
         }
     )
     write_report(report, out)
