@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.token_ids import Stated, StatedIds, TokenIds
+from smolship.checkpoint.token_ids import NO_IDS, Stated, StatedIds, TokenIds
 from smolship.errors import InputError
 
 _FIXED: tuple[tuple[str, Any, Any], ...] = (
@@ -18,8 +18,11 @@ _FIXED: tuple[tuple[str, Any, Any], ...] = (
 )
 
 
-def read_config(config: Mapping[str, Any], ids: TokenIds, place: str) -> Architecture:
-    """The numbers of a model that `require_smollm2` let through; `InputError` if an entry is missing or odd."""
+def read_config(config: Mapping[str, Any], place: str, ids: TokenIds = NO_IDS) -> Architecture:
+    """The numbers of a model that `require_smollm2` let through; without `ids` they tell its shapes alone.
+
+    `InputError` if an entry is missing or odd.
+    """
     reader = _Reader(config, place)
     heads, hidden = reader.count("num_attention_heads"), reader.count("hidden_size")
     kv_heads = reader.count("num_key_value_heads", default=heads)

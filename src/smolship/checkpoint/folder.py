@@ -57,7 +57,7 @@ def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
     rows, longest = vocabulary_of(config, place), max_positions_of(config, place)
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
-    return Outline(name, read_config(config, ids, place), tokenizer, notes=ids.notes, ends_said=ids.said)
+    return Outline(name, read_config(config, place, ids), tokenizer, notes=ids.notes, ends_said=ids.said)
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.token_ids import NamedRoles, Stated, StatedIds, TokenIds, assign
+from smolship.checkpoint.token_ids import NO_IDS, NamedRoles, Stated, StatedIds, TokenIds, assign
 from smolship.checkpoint.tokenizer import PRE_TOKENIZERS, AddedToken, Tokenizer
 from smolship.checkpoint.tokenizer_checks import by_row, require_whole
 from smolship.errors import InputError
 
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's token types
-_NO_IDS = TokenIds(bos=0, ends=(0,), pad=0, notes=())
 
 
 def read_model(metadata: Mapping[str, Any], file: str) -> tuple[Architecture, Tokenizer, TokenIds]:
@@ -27,7 +26,7 @@ def read_model(metadata: Mapping[str, Any], file: str) -> tuple[Architecture, To
     return read_architecture(metadata, file, ids), tokenizer, replace(ids, notes=(*padded, *ids.notes))
 
 
-def read_architecture(metadata: Mapping[str, Any], file: str, ids: TokenIds = _NO_IDS) -> Architecture:
+def read_architecture(metadata: Mapping[str, Any], file: str, ids: TokenIds = NO_IDS) -> Architecture:
     """The numbers of the model; without `ids` they tell its shapes alone. `InputError` as `read_model`."""
     _require_smollm2(metadata, file)
     heads = _count(metadata, "llama.attention.head_count", file)
