@@ -156,6 +156,16 @@ def test_what_the_hub_refuses(tmp_path: Path, tiny_folder: Path, name: str, revi
         assert sentence in opened(tmp_path, hub, name, revision)
 
 
+def test_a_repository_of_something_else_is_named_and_not_fetched(tmp_path: Path, tiny_folder: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
+    with served(folder) as hub:
+        said = opened(tmp_path / "cache", hub)
+    assert f"{REPOSITORY} holds its weights only as pickle (pytorch_model.bin), which runs code" in said
+    assert not list(tmp_path.glob("cache/**/config.json"))
+
+
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {}])
 def test_offline_and_not_in_the_cache(tmp_path: Path, environment: dict[str, str]) -> None:
     message = opened(tmp_path, "http://127.0.0.1:9", **environment)

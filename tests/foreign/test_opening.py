@@ -203,7 +203,7 @@ def test_nothing_there_is_an_input_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("metadata", "words"),
-    [({"split__count": 3}, "is one part of several"), ({"general__architecture": "gpt2"}, "architecture 'gpt2'")],
+    [({"split__count": 3}, "is part 1 of 3: join them"), ({"general__architecture": "gpt2"}, "architecture 'gpt2'")],
 )
 def test_a_gguf_of_another_kind_is_refused(tmp_path: Path, metadata: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):

@@ -91,7 +91,7 @@ def stated_ids(config: Mapping[str, Any], generation: Mapping[str, Any], place: 
 def _require_llama(config: Mapping[str, Any], place: str) -> None:
     names = config.get("architectures") or []
     found = (config.get("model_type"), *(names if isinstance(names, list) else [names]))
-    if found[0] != "llama" or found[1:] not in ((), ("LlamaForCausalLM",)):
+    if found[0] != "llama" or found[1:] not in ((), ("LlamaForCausalLM",), ("LlamaModel",)):
         raise InputError(
             f"{place}/config.json is of a {' / '.join(map(str, found))} model, wanted llama / LlamaForCausalLM: "
             "give a SmolLM2 or a fine-tune of one"

@@ -9,16 +9,15 @@ from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.config import max_positions_of, read_config, require_smollm2, stated_ids, vocabulary_of
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.json_file import read_object
-from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor, read_places
+from smolship.checkpoint.quantised import refuse_quantised
+from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
+from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor
+from smolship.checkpoint.tensor_names import plain_names
 from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
+from smolship.checkpoint.weight_files import Weights, find_weights, listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-"""Suffixes of files that run code when they are loaded."""
-
-_SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
 _TIED_HEAD = "lm_head.weight"
 _COMPUTED = ".rotary_emb.inv_freq"
 
@@ -32,22 +31,42 @@ def open_folder(
     progress: Progress = Silent(),
 ) -> Checkpoint:
     """The checkpoint in `folder`; `InputError` if a part is missing, cut short or of another model."""
-    outline = outline_of_folder(folder, location)
-    files = _weight_files(folder)
-    places = _checked_places(folder, files, outline.architecture)
+    _require_checkpoint(folder)
+    outline = _read_outline(folder, location)
+    weights = _weights(folder)
+    found, renamed = plain_names(str(folder), weights.tensors)
+    places = _checked_places(folder, found, outline.architecture)
     source = Source(
         kind=kind,
         location=location or outline.name,
         revision=revision,
-        sha256=weights_digest(files, progress),
+        sha256=weights_digest(weights.files, progress),
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    return outline.with_weights(SafetensorsTensors(places), source)
+    return outline.with_weights(SafetensorsTensors(places), source, (*weights.notes, *renamed))
 
 
 def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
     """What `folder` says without weights, which need not be there; `InputError` as `open_folder`."""
+    if not (folder / "config.json").exists():
+        refuse_listing(listing(folder), str(folder))
+    outline = _read_outline(folder, location)
+    refuse_quantised(str(folder), read_object(folder / "config.json"), None)
+    return outline
+
+
+def _require_checkpoint(folder: Path) -> None:
+    """`InputError` says what a folder is that lacks a config or weights, if that can be told."""
+    files = listing(folder)
+    if "config.json" in files and WEIGHTS.intersection(files):
+        return
+    if "config.json" in files:
+        refuse_quantised(str(folder), read_object(folder / "config.json"), None)
+    refuse_listing(files, str(folder))
+
+
+def _read_outline(folder: Path, location: str | None) -> Outline:
     place = str(folder)
     config = read_object(folder / "config.json")
     generation_file = folder / "generation_config.json"
@@ -60,36 +79,17 @@ def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
     return Outline(name, read_config(config, place, ids), tokenizer, notes=ids.notes, ends_said=ids.said)
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files by name: those the index lists, or the single one."""
-    index = folder / _INDEX
-    if index.exists():
-        mapping = read_object(index).get("weight_map")
-        if not isinstance(mapping, dict) or not mapping:
-            raise InputError(f"{index} has no weight_map, wanted tensor names and their files: fetch it again")
-        files = sorted({folder / Path(str(file)).name for file in mapping.values()})
-        missing = [file.name for file in files if not file.is_file()]
-        if missing:
-            raise InputError(
-                f"{folder} lacks {', '.join(missing)} of the {len(files)} files in its index: fetch them all"
-            )
-        return files
-    if (folder / _SINGLE).is_file():
-        return [folder / _SINGLE]
-    pickles = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
-    if pickles:
-        raise InputError(
-            f"{folder} holds its weights only as pickle ({pickles[0]}), which runs code when it is loaded: "
-            "save the model again with safe_serialization=True and give that folder"
-        )
-    raise InputError(f"{folder} holds no {_SINGLE} and no {_INDEX}: give the folder of a whole checkpoint")
+def _weights(folder: Path) -> Weights:
+    """The weights, unread; `InputError` if they are quantised, before anything is said of their names and shapes."""
+    weights = find_weights(folder)
+    refuse_quantised(str(folder), read_object(folder / "config.json"), weights.tensors)
+    return weights
 
 
-def _checked_places(folder: Path, files: list[Path], architecture: Architecture) -> dict[str, StoredTensor]:
+def _checked_places(
+    folder: Path, found: dict[str, StoredTensor], architecture: Architecture
+) -> dict[str, StoredTensor]:
     """Every tensor of the architecture, of its shape and a storage that is read; no other tensor may be there."""
-    found: dict[str, StoredTensor] = {}
-    for file in files:
-        found |= read_places(file)
     wanted = architecture.shapes()
     for name, shape in wanted.items():
         place = found.get(name)

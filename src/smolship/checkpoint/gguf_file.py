@@ -14,6 +14,7 @@ from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
+from smolship.checkpoint.gguf_kinds import refuse_other_gguf, refuse_part_by_name
 from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
 from smolship.checkpoint.gguf_metadata import read_model
 from smolship.checkpoint.values import require_finite
@@ -76,6 +77,7 @@ def outline_of_gguf(path: Path) -> Outline:
 
 
 def _outline(path: Path, header: GgufHeader) -> Outline:
+    refuse_other_gguf(path, header)
     architecture, tokenizer, ids = read_model(header.metadata, path.name)
     return Outline(_model_name(path, header), architecture, tokenizer, notes=ids.notes, ends_said=ids.said)
 
@@ -87,6 +89,7 @@ def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) 
     for stored_name, (name, shape) in wanted.items():
         place = header.tensors.get(stored_name)
         if place is None:
+            refuse_part_by_name(path)
             raise InputError(f"{path.name} has no tensor {stored_name}, which SmolLM2 needs: fetch or convert it again")
         if place.shape != shape:
             raise InputError(

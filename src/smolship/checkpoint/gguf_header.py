@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smolship.checkpoint.stand_ins import refuse_stand_in
 from smolship.errors import InputError
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _VERSIONS = (2, 3)
+_SWAPPED = tuple(int.from_bytes(version.to_bytes(4, "little"), "big") for version in _VERSIONS)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def read_header(path: Path) -> GgufHeader:
     """The header of a GGUF file; `InputError` if it is no GGUF, of another version, or ends inside its header."""
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
+            refuse_stand_in(path)
             raise InputError(f"{path} is not a GGUF file (it does not start with GGUF): give a GGUF made from SmolLM2")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
@@ -57,6 +60,11 @@ class _Cursor:
 
     def header(self, path: Path) -> GgufHeader:
         version = self.scalar("I")
+        if version in _SWAPPED:
+            raise InputError(
+                f"{path} is a big-endian GGUF, wanted a little-endian one: run gguf-py's "
+                f"`gguf-convert-endian {path.name} little` on a copy, or convert it again without --bigendian"
+            )
         if version not in _VERSIONS:
             raise InputError(f"{path} has GGUF version {version}, wanted 2 or 3: convert it with a current llama.cpp")
         tensor_count, field_count = self.scalar("Q"), self.scalar("Q")

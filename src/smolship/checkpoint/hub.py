@@ -8,6 +8,7 @@ from pathlib import Path
 
 from smolship.checkpoint.checkpoint import Checkpoint, Outline
 from smolship.checkpoint.folder import open_folder, outline_of_folder
+from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
@@ -53,7 +54,9 @@ def _snapshot(repository: str, revision: str | None, names: tuple[str, ...], pro
 
     named = f"{repository} at {revision}" if revision else repository
     try:
-        size = _download_size(repository, revision, names)
+        listed = _listed(repository, revision)
+        _require_checkpoint(named, listed, weights=names == FETCHED)
+        size = None if listed is None else _download_size(listed, names)
         with _reported(repository, size, progress):
             folder = snapshot_download(
                 repository, revision=revision, allow_patterns=list(names), local_files_only=size is None
@@ -88,8 +91,8 @@ def _snapshot(repository: str, revision: str | None, names: tuple[str, ...], pro
     return Path(folder)
 
 
-def _download_size(repository: str, revision: str | None, names: tuple[str, ...]) -> int | None:
-    """Bytes of the files to fetch, or `None` if the hub cannot be reached and only the cache is left."""
+def _listed(repository: str, revision: str | None) -> dict[str, int] | None:
+    """The repository's files and their bytes, or `None` if the hub cannot be reached and only the cache is left."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -107,7 +110,19 @@ def _download_size(repository: str, revision: str | None, names: tuple[str, ...]
         raise
     except (OfflineModeIsEnabled, NoConnection, Timeout, HfHubHTTPError):
         return None
-    return sum(file.size or 0 for file in info.siblings or () if any(fnmatch(file.rfilename, name) for name in names))
+    return {file.rfilename: file.size or 0 for file in info.siblings or ()}
+
+
+def _require_checkpoint(named: str, listed: dict[str, int] | None, *, weights: bool) -> None:
+    """`InputError` says what a repository holds that is no checkpoint, before anything of it is fetched."""
+    if listed is None:
+        return
+    if "config.json" not in listed or (weights and not WEIGHTS.intersection(listed)):
+        refuse_listing(listed, named, on_hub=True)
+
+
+def _download_size(listed: dict[str, int], names: tuple[str, ...]) -> int:
+    return sum(size for file, size in listed.items() if any(fnmatch(file, name) for name in names))
 
 
 @contextmanager

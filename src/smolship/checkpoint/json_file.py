@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from smolship.checkpoint.stand_ins import refuse_stand_in
 from smolship.errors import InputError
 
 
@@ -16,6 +17,7 @@ def read_object(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}): fetch the file again") from error
     except json.JSONDecodeError as error:
+        refuse_stand_in(path)
         raise InputError(
             f"{path} is malformed JSON at line {error.lineno} ({error.msg}): fetch or repair the file"
         ) from error

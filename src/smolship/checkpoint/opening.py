@@ -8,9 +8,10 @@ from typing import Generic, TypeVar
 
 from smolship.checkpoint.checkpoint import Checkpoint, Outline
 from smolship.checkpoint.embedded import EMBEDDED, embedded_path, open_embedded
-from smolship.checkpoint.folder import PICKLES, open_folder, outline_of_folder
+from smolship.checkpoint.folder import open_folder, outline_of_folder
 from smolship.checkpoint.gguf_file import open_gguf, outline_of_gguf
 from smolship.checkpoint.hub import open_hub, outline_of_hub
+from smolship.checkpoint.recognised import OTHER_RUNTIMES, PICKLES
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
@@ -87,6 +88,11 @@ def _open_path(path: Path, ways: _Ways[Opened]) -> Opened:
         )
     if path.suffix == ".safetensors":
         raise InputError(f"{path.name} is one file of a checkpoint, wanted its folder: give {path.parent} instead")
+    if path.suffix.lower() in OTHER_RUNTIMES:
+        raise InputError(
+            f"{path.name} is a model for {OTHER_RUNTIMES[path.suffix.lower()]}, wanted a checkpoint: give the one that "
+            "it was exported from (`smolship check` measures .onnx, .pte and .gguf files)"
+        )
     return ways.gguf(path)
 
 

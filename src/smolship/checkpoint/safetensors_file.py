@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smolship.checkpoint.stand_ins import refuse_stand_in
 from smolship.checkpoint.values import require_finite
 from smolship.errors import InputError
 
@@ -60,6 +61,7 @@ def read_places(path: Path) -> dict[str, StoredTensor]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+            refuse_stand_in(path)
             raise InputError(
                 f"{path} is truncated or no safetensors file: its header claims {length} bytes, the file has {size}: "
                 "fetch it again"

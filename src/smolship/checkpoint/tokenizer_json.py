@@ -25,7 +25,7 @@ def read_tokenizer_folder(folder: Path, rows: int, stated: StatedIds, max_positi
     settings = read_object(settings_file) if settings_file.exists() else {}
     try:
         pre = splitting(path, definition)
-        found, merges, added = _contents(definition)
+        found, merges, added = _contents(path, definition)
         _require_same_added(settings_file, settings, {token.id: token.text for token in added})
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is not a tokenizer of the tokenizers library ({error!r}): fetch it again") from error
@@ -49,7 +49,9 @@ def _split_note(pre: str) -> tuple[str, ...]:
     return () if pre == "smollm" else (note,)
 
 
-def _contents(definition: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str, ...], tuple[AddedToken, ...]]:
+def _contents(
+    path: Path, definition: Mapping[str, Any]
+) -> tuple[dict[int, str], tuple[str, ...], tuple[AddedToken, ...]]:
     """Tokens by id, merges, and the added tokens in id order."""
     model = definition["model"]
     added = tuple(
@@ -59,7 +61,10 @@ def _contents(definition: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str,
     for entry in definition.get("added_tokens", ()):
         moving = [flag for flag in ("lstrip", "rstrip", "single_word") if entry.get(flag)]
         if moving:
-            raise ValueError(f"added token {entry['content']} has {moving[0]}, which llama.cpp cannot do")
+            raise InputError(
+                f"{path}: the added token {entry['content']} has {moving[0]}, which llama.cpp cannot do: "
+                f"set {moving[0]} to false there and in tokenizer_config.json, if the model can do without it"
+            )
     ids = {int(index): str(token) for token, index in model["vocab"].items()}
     ids |= {token.id: token.text for token in added}
     merges = tuple(rule if isinstance(rule, str) else " ".join(rule) for rule in model["merges"])

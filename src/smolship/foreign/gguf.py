@@ -6,6 +6,7 @@ from pathlib import Path
 from smolship.artefact import TensorRecord
 from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
+from smolship.checkpoint.gguf_kinds import refuse_other_gguf
 from smolship.checkpoint.gguf_layout import gguf_name
 from smolship.checkpoint.gguf_metadata import read_architecture
 from smolship.errors import InputError
@@ -19,8 +20,7 @@ def open_gguf(path: Path, context: int | None) -> ForeignFile:
     """A GGUF of a Llama model; `InputError` if it is none, one part of several, or cut short."""
     name = name_of(path)
     header = read_header(path)
-    if header.metadata.get("split.count") not in (None, 0, 1):
-        raise InputError(f"{path.name} is one part of several: join them with llama.cpp's gguf-split --merge")
+    refuse_other_gguf(path, header)
     architecture = read_architecture(header.metadata, path.name)
     chosen, notes = choose_context(name, architecture.max_positions, context)
     return ForeignFile(
