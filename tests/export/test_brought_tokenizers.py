@@ -51,7 +51,8 @@ def artefact(brought: Checkpoint, request: pytest.FixtureRequest, tmp_path_facto
 @pytest.fixture
 def backend(artefact: Artefact) -> "Backend":
     module = import_module(f"smolship.runtime_checks.probe.{RUNTIMES[artefact.format].backend}")
-    return module.Backend(str(artefact.folder), 256, 1)
+    made: Backend = module.Backend(str(artefact.folder), 256, 1)
+    return made
 
 
 def test_what_was_forgiven_is_told(brought: Checkpoint, artefact: Artefact) -> None:
