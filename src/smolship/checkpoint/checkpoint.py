@@ -1,6 +1,6 @@
 """`Checkpoint`: a SmolLM2 model at rest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,8 @@ class Outline:
     name: str
     architecture: Architecture
     tokenizer: Tokenizer
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    """what was decided where two places say different things of it, a sentence each"""
 
     @property
     def is_instruct(self) -> bool:

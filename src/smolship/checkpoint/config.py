@@ -11,7 +11,6 @@ _FIXED: tuple[tuple[str, Any, Any], ...] = (
     ("hidden_act", "silu", "silu"),
     ("attention_bias", False, False),
     ("mlp_bias", False, False),
-    ("tie_word_embeddings", False, True),
     ("rope_interleaved", False, False),
     ("rope_scaling", None, None),
 )
@@ -54,6 +53,7 @@ def read_config(config: Mapping[str, Any], generation: Mapping[str, Any], place:
         bos_id=_token_id(ids, "bos_token_id", place),
         eos_id=eos_id,
         pad_id=_token_id(ids, "pad_token_id", place) if ids.get("pad_token_id") is not None else eos_id,
+        tied=_says_tied(config, place),
     )
 
 
@@ -65,6 +65,14 @@ def _require_llama(config: Mapping[str, Any], place: str) -> None:
             f"{place}/config.json is of a {' / '.join(map(str, found))} model, wanted llama / LlamaForCausalLM: "
             "give a SmolLM2 or a fine-tune of one"
         )
+
+
+def _says_tied(config: Mapping[str, Any], place: str) -> bool:
+    """What the config says; nothing is LlamaConfig's default, false."""
+    value = config.get("tie_word_embeddings")
+    if not isinstance(value, bool | None):
+        raise InputError(f"{place}/config.json has tie_word_embeddings {value!r}, wanted true or false: repair it")
+    return bool(value)
 
 
 def _token_id(ids: Mapping[str, Any], entry: str, place: str) -> int:

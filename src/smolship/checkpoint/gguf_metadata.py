@@ -13,8 +13,11 @@ from smolship.errors import InputError
 _CONTROL, _USER_DEFINED = 3, 4  # llama.cpp's token types
 
 
-def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
-    """The numbers of the model; `InputError` if the GGUF is no llama, stretches its positions or lacks one of them."""
+def read_architecture(metadata: Mapping[str, Any], file: str, *, tied: bool) -> Architecture:
+    """The numbers of the model; `InputError` if the GGUF is no llama, stretches its positions or lacks one of them.
+
+    Whether it is `tied` no entry says: it is where the file has no head.
+    """
     family = metadata.get("general.architecture")
     if family != "llama":
         raise InputError(f"{file} holds a model of architecture {family!r}, wanted 'llama': give a GGUF of SmolLM2")
@@ -43,6 +46,7 @@ def read_architecture(metadata: Mapping[str, Any], file: str) -> Architecture:
         bos_id=_token_id(metadata, "tokenizer.ggml.bos_token_id", file, default=eos_id),
         eos_id=eos_id,
         pad_id=_token_id(metadata, "tokenizer.ggml.padding_token_id", file, default=eos_id),
+        tied=tied,
     )
 
 
