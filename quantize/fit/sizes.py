@@ -45,16 +45,17 @@ def _onnx(tensor: Matrix, grid: Grid) -> int:
     return payload(tensor.shape, grid) + frame
 
 
-SPLITTING = {"v_proj.weight": 576, "up_proj.weight": 832, "down_proj.weight": 1_184, HEAD: 128}
-"""bytes of XNNPACK's graph by what splits the inputs of 8-bit matrices into two parts; q, k and v share theirs"""
+SPLITTING = {"v_proj.weight": 576, "up_proj.weight": 832, "down_proj.weight": 1_184, EMBEDDING: 128, HEAD: 640}
+"""bytes of XNNPACK's graph by what splits the inputs of 8-bit matrices into two parts; q, k and v share theirs. A tied
+embedding's are counted over those that exchange the columns of one of 4 bits."""
 
 
 def _executorch(tensor: Matrix, grid: Grid) -> int:
     """Codes and scales, each a segment of its own; a tied matrix's codes once, its scales for gather and head."""
     codes = tensor.shape[0] * tensor.shape[1] * grid.bits // 8
     scales = payload(tensor.shape, grid) - codes
-    product = HEAD if tensor.tied else tensor.name
-    splitting = sum(size for which, size in SPLITTING.items() if grid.bits == 8 and product.endswith(which))
+    split = grid.bits == 8 and (tensor.tied or tensor.name != EMBEDDING)
+    splitting = sum(size for which, size in SPLITTING.items() if split and tensor.name.endswith(which))
     stored = rounded_up(codes, 128) + rounded_up(scales, 128) * (2 if tensor.tied else 1)
     return stored + splitting
 
