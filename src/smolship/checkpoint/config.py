@@ -12,7 +12,6 @@ _FIXED: tuple[tuple[str, Any, Any], ...] = (
     ("hidden_act", "silu", "silu"),
     ("attention_bias", False, False),
     ("mlp_bias", False, False),
-    ("tie_word_embeddings", False, True),
     ("rope_interleaved", False, False),
     ("rope_scaling", None, None),
 )
@@ -46,6 +45,7 @@ def read_config(config: Mapping[str, Any], place: str, ids: TokenIds = NO_IDS) -
         bos_id=ids.bos,
         end_ids=ids.ends,
         pad_id=ids.pad,
+        tied=_says_tied(config, place),
     )
 
 
@@ -96,6 +96,14 @@ def _require_llama(config: Mapping[str, Any], place: str) -> None:
             f"{place}/config.json is of a {' / '.join(map(str, found))} model, wanted llama / LlamaForCausalLM: "
             "give a SmolLM2 or a fine-tune of one"
         )
+
+
+def _says_tied(config: Mapping[str, Any], place: str) -> bool:
+    """What the config says; nothing is LlamaConfig's default, false."""
+    value = config.get("tie_word_embeddings")
+    if not isinstance(value, bool | None):
+        raise InputError(f"{place}/config.json has tie_word_embeddings {value!r}, wanted true or false: repair it")
+    return bool(value)
 
 
 def _token_ids(ids: Mapping[str, Any], entry: str, place: str) -> tuple[int, ...]:
