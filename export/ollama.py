@@ -18,7 +18,8 @@ def modelfile(checkpoint: Outline, model_file: str, context: int) -> str:
     else:
         lines.append(f'TEMPLATE """{template}"""')
     if checkpoint.is_instruct:
-        lines.append('PARAMETER stop "<|im_end|>"')
+        tokens = checkpoint.tokenizer.tokens
+        lines += [f'PARAMETER stop "{tokens[index]}"' for index in checkpoint.architecture.end_ids]
     return "\n".join(lines) + "\n"
 
 

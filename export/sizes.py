@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from smolship.checkpoint import EMBEDDING, Outline
 from smolship.export.formats import Format
-from smolship.quantize.fit.sizes import STORAGES, payload
+from smolship.quantize.fit.sizes import STORAGES, matrices_of, payload
 from smolship.quantize.formats import grid_of
 from smolship.quantize.grids import FLOAT32_BITS
 from smolship.quantize.recipes import Recipe
@@ -32,11 +32,12 @@ class Sizes:
     others: int
     """the files beside it, the manifest apart"""
     matrices: Mapping[str, int]
-    """codes, scales and offsets by grid, the embedding's among them, which is also the head"""
+    """codes, scales and offsets by grid, of all that activations are multiplied by: a tied embedding, as the head"""
     embedding: int
-    """the embedding's part of that"""
+    """the embedding's: a part of that if it is tied, else beside it"""
     gains: int
     """of the norms, in float32"""
+    tied: bool = True
 
     @property
     def all(self) -> int:
@@ -45,8 +46,13 @@ class Sizes:
 
     @property
     def weights(self) -> int:
-        """What computing one token reads: every tensor once, the embedding as head."""
+        """What computing one token reads: every tensor once, but no more than a row of an embedding that is no head."""
         return sum(self.matrices.values()) + self.gains
+
+    @property
+    def tensors(self) -> int:
+        """What all tensors take."""
+        return self.weights + (0 if self.tied else self.embedding)
 
 
 def frame_of(model: Outline, line: Format, context: int) -> Frame:
@@ -58,15 +64,14 @@ def frame_of(model: Outline, line: Format, context: int) -> Frame:
 
 def sizes_under(model: Outline, recipe: Recipe, frame: Frame) -> Sizes:
     """The sizes of a model's files under a recipe; `InputError` if the format cannot hold it, naming the tensor."""
-    bytes_of = STORAGES[frame.format].bytes_of
-    matrices, file, embedding, gains = Counter[str](), frame.model, 0, 0
-    for name, shape in model.architecture.shapes().items():
-        if len(shape) == 1:
-            gains += shape[0] * int(FLOAT32_BITS) // 8
-            continue
-        grid, extent = grid_of(recipe, name, shape[1], frame.format), (shape[0], shape[1])
-        file += bytes_of(name, extent, grid)
-        matrices[grid.name] += payload(extent, grid)
-        if name == EMBEDDING:
-            embedding = payload(extent, grid)
-    return Sizes(file, frame.others, dict(matrices), embedding, gains)
+    bytes_of, a = STORAGES[frame.format].bytes_of, model.architecture
+    matrices, file, embedding = Counter[str](), frame.model, 0
+    for matrix in matrices_of(a):
+        grid = grid_of(recipe, matrix.name, matrix.shape[1], frame.format)
+        file += bytes_of(matrix, grid)
+        if matrix.name == EMBEDDING:
+            embedding = payload(matrix.shape, grid)
+        if matrix.name != EMBEDDING or matrix.tied:
+            matrices[grid.name] += payload(matrix.shape, grid)
+    gains = sum(shape[0] * int(FLOAT32_BITS) // 8 for shape in a.shapes().values() if len(shape) == 1)
+    return Sizes(file, frame.others, dict(matrices), embedding, gains, a.tied)

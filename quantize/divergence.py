@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from smolship.checkpoint import EMBEDDING
 from smolship.quantize.solution import Divergence
 from smolship.reference import Reference
 
@@ -52,8 +51,8 @@ def _window(
     sums, losses = torch.zeros(2, dtype=torch.float64), list[Tensor]()
     for start in range(0, len(tokens), _ROWS):
         rows = slice(start, start + _ROWS)
-        p = reference.linear(there[rows], EMBEDDING).log_softmax(-1)
-        q = other.linear(here[rows], EMBEDDING).log_softmax(-1)
+        p = reference.head(there[rows]).log_softmax(-1)
+        q = other.head(here[rows]).log_softmax(-1)
         losses.append(-torch.cat([logs.gather(1, following[rows]) for logs in (p, q)], dim=1))  # [rows, 2]
         same = (p.argmax(-1) == q.argmax(-1)).float().sum()
         sums += torch.tensor([float((p.exp() * (p - q)).sum()), float(same)])

@@ -5,7 +5,7 @@ The factors beside the counts are what benchmarks/calibration_stages.py measured
 
 from dataclasses import dataclass
 
-from smolship.checkpoint import EMBEDDING, Architecture
+from smolship.checkpoint import EMBEDDING, HEAD, Architecture
 from smolship.quantize.calibrating import Calibrating
 from smolship.quantize.calibration.curvature import TOKENS_AT_ONCE
 from smolship.quantize.calibration.sampling import BATCH
@@ -59,8 +59,8 @@ def _memory(architecture: Architecture, moments: int) -> int:
 
 
 def _sizes(architecture: Architecture) -> tuple[int, int, int]:
-    """Weights of the layers' matrices, weights of the embedding, numbers of all second moments."""
+    """Weights of the layers' matrices, weights of the head, numbers of all second moments."""
     matrices = {name: shape for name, shape in architecture.shapes().items() if len(shape) == 2}
-    layers = sum(shape[0] * shape[1] for name, shape in matrices.items() if name != EMBEDDING)
-    head = matrices[EMBEDDING][0] * matrices[EMBEDDING][1]
+    layers = sum(shape[0] * shape[1] for name, shape in matrices.items() if name not in (EMBEDDING, HEAD))
+    head = architecture.vocabulary * architecture.hidden
     return layers, head, sum(shape[1] ** 2 for shape in matrices.values())

@@ -1,6 +1,6 @@
 """Which grid each width is in each format: the table that `export` obeys. A width that a format lacks is an error."""
 
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.errors import InputError, unknown_name
 from smolship.quantize.grids import Grid, grid_named
 from smolship.quantize.recipes import Recipe
@@ -41,6 +41,6 @@ def grid_of(recipe: Recipe, tensor: str, row: int, format_name: str) -> Grid:
 
     `InputError` if the format lacks it or its group does not divide a row.
     """
-    grid = grid_for(tensor, recipe.embedding if tensor == EMBEDDING else recipe.linear, format_name)
+    grid = grid_for(tensor, recipe.embedding if tensor in (EMBEDDING, HEAD) else recipe.linear, format_name)
     grid.group_of(tensor, row)
     return grid

@@ -2,23 +2,25 @@
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOMS = ("smolship.quantize", "smolship.reference")
-"""whose modules decide numbers; checkpoints are told by their content"""
+PACKAGES = ("smolship.quantize", "smolship.export")
+ROOMS = (*PACKAGES, "smolship.reference")
+"""whose modules decide numbers and bytes; checkpoints are told by their content"""
 
 
 @cache
-def code_digest(module: str) -> str:
-    """The sha256 of the sources of a module and of all in `ROOMS` that it imports, directly or not."""
-    sources = {name: _source(name) for name in _closure(module)}
+def code_digest(*modules: str) -> str:
+    """The sha256 of the sources of modules and of all in `ROOMS` that they import, directly or not."""
+    sources = {name: _source(name) for name in _closure(modules)}
     return hashlib.sha256("".join(f"{name}\n{sources[name]}" for name in sorted(sources)).encode()).hexdigest()
 
 
-def _closure(module: str) -> set[str]:
-    found, waiting = set[str](), [module]
+def _closure(modules: Iterable[str]) -> set[str]:
+    found, waiting = set[str](), list(modules)
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -35,7 +37,7 @@ def _imported(tree: ast.AST) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.startswith(ROOMS) and name != ROOMS[0] and _origin(name) is not None]
+    return [name for name in names if name.startswith(ROOMS) and name not in PACKAGES and _origin(name) is not None]
 
 
 def _source(module: str) -> str:
@@ -44,9 +46,13 @@ def _source(module: str) -> str:
 
 
 def _origin(module: str) -> Path | None:
-    """The file of a module; `None` if it is no module (a function that was imported from one)."""
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return None if spec is None or spec.origin is None else Path(spec.origin)
+    """The file of a module; `None` if it is no module (a function that was imported from one).
+
+    Only its room is looked up: a finder would import what the module lies in, and with it torch or ExecuTorch.
+    """
+    smolship, room, *inner = module.split(".")
+    spec = find_spec(f"{smolship}.{room}")
+    if spec is None or not inner:
+        return None if spec is None or spec.origin is None else Path(spec.origin)
+    place = Path(*(spec.submodule_search_locations or ("nowhere",))[:1], *inner)
+    return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)

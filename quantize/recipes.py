@@ -13,7 +13,7 @@ class Recipe:
     linear: str
     """the projections of attention and MLP"""
     embedding: str
-    """the embedding, which is also the tied head"""
+    """the embedding and the head, which are one matrix as a rule"""
     rounding: str
     """a key of `rounding.ROUNDINGS`, `CALIBRATED` or `DISTILLED`"""
     summary: str

@@ -25,9 +25,9 @@ class Stored:
     file: int
     """all of it"""
     matrices: Mapping[str, int]
-    """codes, scales and offsets by grid"""
+    """codes, scales and offsets by grid, of all that activations are multiplied by: a tied embedding, as the head"""
     embedding: int
-    """the embedding's part of them, which is also the head"""
+    """the embedding's: a part of them if it is tied, else beside them"""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,8 @@ def _onnx_runtime(stored: Stored, a: Architecture, use: Use, _repacked: int) -> 
     What remains was fitted: 15 MB, three tenths of the weights (what loading leaves), as much as a prompt's cache.
     """
     weights = sum(size * LAID_OUT[grid][1] / LAID_OUT[grid][0] for grid, size in stored.matrices.items())
-    left = 15 * _MB + sum(stored.matrices.values()) * 3 // 10
+    loaded = sum(stored.matrices.values()) + (0 if a.tied else stored.embedding)
+    left = 15 * _MB + loaded * 3 // 10
     cache = cache_bytes(a, "onnx", max(use.prompt, use.filled)) + cache_bytes(a, "onnx", use.prompt)
     return int(weights) + stored.embedding + left + cache, _MB
 

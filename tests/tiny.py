@@ -67,7 +67,10 @@ def tiny_config(*, instruct: bool = True, **overrides: Any) -> dict[str, Any]:
 
 
 def tiny_weights(config: dict[str, Any], seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Random float32 weights by Hugging Face name, scaled so that the layers, not the embedding, decide the logits."""
+    """Random float32 weights by Hugging Face name, scaled so that the layers, not the embedding, decide the logits.
+
+    A head of its own, where the config says that nothing is tied, is the last that is drawn.
+    """
     random = np.random.default_rng(seed)
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     kv = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
@@ -93,7 +96,10 @@ def tiny_weights(config: dict[str, Any], seed: int = 0) -> dict[str, NDArray[np.
             p + "mlp.up_proj.weight": matrix(inner, hidden, 1.5 * gain),
             p + "mlp.down_proj.weight": matrix(hidden, inner, inner**-0.5),
         }
-    return weights | {"model.norm.weight": norm(3.0)}
+    weights["model.norm.weight"] = norm(3.0)
+    if not config["tie_word_embeddings"]:
+        weights["lm_head.weight"] = matrix(config["vocab_size"], hidden, 0.15)
+    return weights
 
 
 def write_tiny_checkpoint(

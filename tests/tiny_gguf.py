@@ -12,9 +12,18 @@ from tiny import CHAT_TEMPLATE, SPECIALS, tiny_config, tiny_weights, write_tiny_
 NAMES = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 64)
 
 
-def write_tiny_gguf(path: Path, *, storage: str = "F32", arch: str = "llama", **metadata: Any) -> Path:
+def write_tiny_gguf(
+    path: Path,
+    *,
+    storage: str = "F32",
+    arch: str = "llama",
+    head: NDArray[np.float32] | None = None,
+    head_storage: str | None = None,
+    **metadata: Any,
+) -> Path:
     """Write one file with its matrices in `storage` (a GGML type of blocks of 32 at most) and return it.
 
+    A `head` becomes `output.weight`, in `head_storage` if that is another.
     `metadata` replaces entries by key, dots spelled as double underscores; `None` leaves an entry out.
     """
     config = tiny_config()
@@ -25,6 +34,8 @@ def write_tiny_gguf(path: Path, *, storage: str = "F32", arch: str = "llama", **
             _add(writer, key, value)
     for name, weight in tiny_weights(config).items():
         _add_tensor(writer, name, weight, config, gguf.GGMLQuantizationType[storage])
+    if head is not None:
+        _add_tensor(writer, "lm_head.weight", head, config, gguf.GGMLQuantizationType[head_storage or storage])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM, Architecture
 from smolship.export.executorch.attention import Attention, FusedAttention, Step
-from smolship.export.executorch.codes import INT4_GROUP, exchange_pairs
+from smolship.export.executorch.codes import exchange_pairs
 from smolship.export.executorch.layers import (
     QuantisedEmbedding,
     linear,
     product,
     quantise_rows,
 )
+from smolship.export.executorch.names import pairs_swapped
 from smolship.quantize import Blocks, QuantizedModel
 
 MASKED = 1e9
@@ -69,20 +70,20 @@ class Layer(nn.Module):
         return h + product(self.down, gate * torch.sigmoid(gate) * product(self.up, x, rows))
 
 
-class TiedHead(nn.Module):
-    """Logits [1, vocabulary] of one row [1, 1, hidden], from the embedding's integers in its own byte order."""
+class Head(nn.Module):
+    """Logits [1, vocabulary] of one row [1, 1, hidden]; a tied head has the embedding's integers in its byte order."""
 
     exchange: Tensor
 
-    def __init__(self, embedding: Blocks, gain: NDArray[np.float32]) -> None:
+    def __init__(self, name: str, blocks: Blocks, gain: NDArray[np.float32]) -> None:
         super().__init__()
-        self.exchanged = embedding.grid == INT4_GROUP
+        self.exchanged = pairs_swapped(name, blocks)
         if self.exchanged:
             # ExecuTorch's 4-bit embedding and XNNPACK's 4-bit weights disagree on which half of a byte is the even
             # column: with the pairs exchanged, and the inputs that meet them, the bytes are equal (and stored once).
             self.register_buffer("exchange", torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
-            embedding = Blocks(exchange_pairs(embedding.codes), embedding.scales, embedding.grid)
-        self.linear = linear(EMBEDDING, embedding, gain)
+            blocks = Blocks(exchange_pairs(blocks.codes), blocks.scales, blocks.grid)
+        self.linear = linear(name, blocks, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.exchanged:
@@ -104,13 +105,12 @@ class Decoder(nn.Module):
         super().__init__()
         a = model.checkpoint.architecture
         self.context, self.group, self.head_dim = context, a.heads // a.kv_heads, a.head_dim
-        embedding = model.blocks(EMBEDDING, "executorch")
-        self.embedding = QuantisedEmbedding(EMBEDDING, embedding)
+        self.embedding = QuantisedEmbedding(EMBEDDING, model.blocks(EMBEDDING, "executorch"))
         attention = FusedAttention if custom_sdpa else Attention
         self.layers = nn.ModuleList(Layer(model, i, context, attention) for i in range(a.layers))
         gain = model.floats(FINAL_NORM)
         self.norm = _norm(model, gain)
-        self.head = TiedHead(embedding, gain)
+        self.head = Head(a.head, model.blocks(a.head, "executorch"), gain)
         self.register_buffer("frequencies", _frequencies(a))
         self.register_buffer("columns", torch.arange(context, dtype=torch.float32))
         counts = torch.tensor([a.heads, a.kv_heads, a.kv_heads])

@@ -5,12 +5,12 @@ from itertools import groupby
 
 import numpy as np
 
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.export.executorch.codes import INT4_GROUP
 from smolship.export.executorch.names import StoredTensor, stored_tensor
 from smolship.quantize import Blocks, QuantizedModel
 
-CAREFUL = ("q_proj.weight", "k_proj.weight", "v_proj.weight", "up_proj.weight", "down_proj.weight", EMBEDDING)
+CAREFUL = (*(f"{which}_proj.weight" for which in ("q", "k", "v", "up", "down")), EMBEDDING, HEAD)
 """Of `q8` of the 135M model the roundings of their inputs are nine tenths of what 8-bit activations cost."""
 
 
@@ -28,7 +28,7 @@ def joined(model: QuantizedModel, names: list[str]) -> list[tuple[list[str], Blo
 
 
 def stored_tensors(model: QuantizedModel) -> dict[str, StoredTensor]:
-    """Where XNNPACK's data store keeps every matrix of the model, by its Hugging Face name."""
+    """Where XNNPACK's data store keeps every matrix of the model, by its Hugging Face name; see `stored_tensor`."""
     stored = {}
     for names in attention_inputs(model):
         for group, blocks in joined(model, names):

@@ -149,7 +149,7 @@ class JoinedLinear(nn.Module):
 
 
 class QuantisedEmbedding(nn.Module):
-    """Rows of the embedding, float32 [1, n, hidden], from the same integers as the head."""
+    """Rows of the embedding, float32 [1, n, hidden], from the same integers as a head that is tied to it."""
 
     codes: Tensor
     scales: Tensor

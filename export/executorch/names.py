@@ -39,9 +39,17 @@ class StoredTensor:
         return self.grid == INT4_GROUP
 
 
+def pairs_swapped(name: str, blocks: Blocks) -> bool:
+    """Whether XNNPACK's codes are in the embedding operator's order: those of 4 bits that both read."""
+    return name == EMBEDDING and blocks.grid == INT4_GROUP
+
+
 def stored_tensor(name: str, blocks: Blocks) -> StoredTensor:
-    """The keys under which ExecuTorch's XNNPACK exporter files these codes and scales."""
-    swapped = name == EMBEDDING and blocks.grid == INT4_GROUP
+    """The keys under which ExecuTorch's XNNPACK exporter files these codes and scales.
+
+    Those of an embedding that is no head it never sees; then they only say what the embedding's operator has to hold.
+    """
+    swapped = pairs_swapped(name, blocks)
     if blocks.grid == INT4_GROUP:
         codes = (pack_even_high if swapped else pack_even_low)(blocks.codes).tobytes()
         scales = (np.ascontiguousarray(blocks.scales, "<f4").view(np.uint32) >> 16).astype("<u2").tobytes()

@@ -47,7 +47,8 @@ def pack(
         edge = lower.lower(program, constants, Repeated(layers, pattern))
         del program, layers
     with progress.task("ExecuTorch: plan the memory, write"), quiet():
-        write_program(share_embedding(lower.serialise(edge), stored[EMBEDDING]), folder)
+        data = lower.serialise(edge)
+        write_program(share_embedding(data, stored[EMBEDDING]) if architecture.tied else data, folder)
     for name, content in companions(model.checkpoint, context).items():
         (folder / name).write_bytes(content)
 

@@ -19,6 +19,9 @@ PROGRAM, PROGRAM_LAYER = 9_134, 4_306
 FIRST_DELEGATE, LAYER_DELEGATE, LAST_DELEGATES = 4_992, 8_192, 5_120 + 2_560
 """XNNPACK's graphs: up to the first cache, from cache to cache, and after the last one with the head"""
 
+OWN_HEAD = -384
+"""a head that is not tied: its line in the map of tensors, less what exchanges the columns of one that is"""
+
 
 def companions(model: Outline, context: int) -> dict[str, bytes]:
     """The files beside the model file, by name; the list of operators as so many bytes of no meaning."""
@@ -37,4 +40,5 @@ def fixed_bytes(model: Outline, context: int) -> int:
     scalars = 4 * ALIGNMENT + 2 * rounded_up(4 * (a.heads + 2 * a.kv_heads), ALIGNMENT)  # and how heads are rotated
     program = rounded_up(PROGRAM + a.layers * PROGRAM_LAYER, ALIGNMENT)
     delegates = FIRST_DELEGATE + (a.layers - 1) * LAYER_DELEGATE + LAST_DELEGATES
-    return program + delegates + gains + rows + halves + rotary + columns + scalars
+    head = 0 if a.tied else OWN_HEAD
+    return program + delegates + gains + rows + halves + rotary + columns + scalars + head

@@ -1,16 +1,17 @@
 """The integers and scales of every quantised tensor, read back from model.pte alone."""
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.errors import InputError
 from smolship.export.executorch.codes import INT4_GROUP, unpack_nibbles
-from smolship.export.executorch.names import EMBEDDING_OPERATORS, TENSORS_METHOD, StoredTensor
+from smolship.export.executorch.names import EMBEDDING_OPERATORS, TENSORS_METHOD, StoredTensor, stored_tensor
 from smolship.export.executorch.program import PteFile
 from smolship.quantize import Blocks
 from smolship.quiet import quiet
@@ -19,18 +20,24 @@ from smolship.quiet import quiet
 def unpack(folder: Path) -> dict[str, Blocks]:
     """Blocks by Hugging Face name from `folder`/model.pte: those that XNNPACK's fully connected operators really use.
 
-    Each tensor is looked up in the graphs by the keys of its codes and scales, and the embedding also in the constants
-    of its own operator. `InputError` names a tensor that is missing, is wired to other scales, or whose copies differ.
+    Each tensor is looked up in the graphs by the keys of its codes and scales, and the embedding in the constants of
+    its own operator: there alone if it is not tied. `InputError` names a tensor that is missing, is wired to other
+    scales, or whose copies differ.
     """
     with quiet():  # the parser's imports are the exporter's
         pte = PteFile((folder / "model.pte").read_bytes())
         filters = _filters(pte)
     stored = {name: StoredTensor(**entry) for name, entry in json.loads(pte.string(TENSORS_METHOD)).items()}
-    found = {name: _read(pte, name, tensor, filters) for name, tensor in stored.items()}
+    tied, embedding = HEAD not in stored, read_embedding(pte, stored[EMBEDDING].grid)
+    found = {
+        name: _read(pte, name, tensor, filters) if tied or name != EMBEDDING else embedding
+        for name, tensor in stored.items()
+    }
     unnamed = set(filters) - {(t.codes, t.scales) for t in stored.values()}
     if unnamed:
         raise InputError(f"model.pte holds {len(unnamed)} quantised tensors that have no name; rebuild the artefact")
-    _check_embedding(pte, found[EMBEDDING])
+    if stored_tensor(EMBEDDING, embedding) != stored[EMBEDDING]:
+        raise InputError(f"{EMBEDDING}: the embedding in model.pte is not the one in its map; rebuild the artefact")
     return found
 
 
@@ -79,18 +86,15 @@ def _from_bfloat16(data: bytes) -> NDArray[np.float32]:
     return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
 
 
-def _check_embedding(pte: PteFile, head: Blocks) -> None:
-    """The embedding operator outside of XNNPACK has constants of its own: they must say the same as the tied head."""
-    four_bit = head.grid == INT4_GROUP
-    codes, scales = pte.constant_operands("forward", EMBEDDING_OPERATORS[head.grid])
+def read_embedding(pte: PteFile, grid: str) -> Blocks:
+    """What the embedding's operator outside of the delegates, which has constants of its own, reads."""
+    codes, scales = pte.constant_operands("forward", EMBEDDING_OPERATORS[grid])
     rows, columns = codes.shape
     raw = pte.bytes_at(codes.offset, rows * columns)
-    if four_bit:
-        packed = np.frombuffer(raw, np.uint8).reshape(rows, columns)
-        same = np.array_equal(unpack_nibbles(packed, even_high=True), head.codes)
-        stored = np.frombuffer(pte.bytes_at(scales.offset, 2 * head.scales.size), "<f2").astype(np.float32)
+    if grid == INT4_GROUP:
+        unpacked = unpack_nibbles(np.frombuffer(raw, np.uint8).reshape(rows, columns), even_high=True)
+        stored = np.frombuffer(pte.bytes_at(scales.offset, 2 * prod(scales.shape)), "<f2").astype(np.float32)
     else:
-        same = np.array_equal(np.frombuffer(raw, np.int8).reshape(rows, columns), head.codes)
-        stored = np.frombuffer(pte.bytes_at(scales.offset, 4 * head.scales.size), "<f4")
-    if not same or not np.array_equal(stored, head.scales.reshape(-1)):
-        raise InputError(f"{EMBEDDING}: the embedding and the tied head in model.pte differ; rebuild the artefact")
+        unpacked = np.frombuffer(raw, np.int8).reshape(rows, columns)
+        stored = np.frombuffer(pte.bytes_at(scales.offset, 4 * prod(scales.shape)), "<f4")
+    return Blocks(unpacked, stored.reshape(rows, -1), grid)

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from smolship.checkpoint import Outline
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.export.gguf.types import type_of
 from smolship.quantize import QuantizedModel
 
@@ -74,6 +74,6 @@ def file_type_of(model: QuantizedModel) -> str:
     """`MOSTLY_…`: what most weights of the layers are; llama.cpp only shows it, and reads each tensor's own type."""
     shapes, weights = model.checkpoint.architecture.shapes(), Counter[str]()
     for name in model.matrices():
-        if name != EMBEDDING:
+        if name not in (EMBEDDING, HEAD):
             weights[type_of(name, model.grid(name, "gguf").name).file_type] += shapes[name][0] * shapes[name][1]
     return weights.most_common(1)[0][0]

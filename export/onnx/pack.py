@@ -67,7 +67,7 @@ def config(a: Architecture, context: int) -> dict[str, object]:
         "rms_norm_eps": a.norm_epsilon,
         "rope_scaling": None,
         "rope_theta": a.rope_theta,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": a.tied,
         "use_cache": True,
         "vocab_size": a.vocabulary,
     }

@@ -14,9 +14,13 @@ LAYER = 6_890
 DIGIT = 128
 """a second digit of a layer's number, which stands in nearly every name"""
 
+OWN_HEAD = 275
+"""a head that is not tied: its initialisers' names and the cast of its scales"""
+
 
 def fixed_bytes(model: Outline, context: int) -> int:  # noqa: ARG001  (the graph takes any length)
     """The graph and the norms' gains."""
     a = model.architecture
     gains = sum(4 * shape[0] for shape in a.shapes().values() if len(shape) == 1)
-    return OUTSIDE + a.layers * LAYER + max(0, a.layers - 10) * DIGIT + gains
+    head = 0 if a.tied else OWN_HEAD
+    return OUTSIDE + head + a.layers * LAYER + max(0, a.layers - 10) * DIGIT + gains

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
 
-from smolship.checkpoint.architecture import EMBEDDING, Architecture
+from smolship.checkpoint.architecture import Architecture
 from smolship.export.onnx.passes.walk import STAND_IN
 
 LINEAR = "Linear"
@@ -20,7 +20,7 @@ EMBED = "Embedding"
 
 
 def llama_config(a: Architecture) -> LlamaConfig:
-    """The transformers configuration of an architecture, with tied embeddings."""
+    """The transformers configuration of an architecture."""
     return LlamaConfig(
         vocab_size=a.vocabulary,
         hidden_size=a.hidden,
@@ -35,7 +35,7 @@ def llama_config(a: Architecture) -> LlamaConfig:
         bos_token_id=a.bos_id,
         eos_token_id=a.eos_id,
         pad_token_id=a.pad_id,
-        tie_word_embeddings=True,
+        tie_word_embeddings=a.tied,
         attention_bias=False,
         mlp_bias=False,
         hidden_act="silu",
@@ -88,7 +88,7 @@ def skeleton(a: Architecture) -> LlamaForCausalLM:
     for path, module in list(model.named_modules()):
         parent, _, leaf = path.rpartition(".")
         if isinstance(module, nn.Linear):
-            tensor = EMBEDDING if path == "lm_head" else f"{path}.weight"
+            tensor = a.head if path == "lm_head" else f"{path}.weight"
             setattr(model.get_submodule(parent), leaf, _Named(_LinearNode, tensor, module.out_features))
         elif isinstance(module, nn.Embedding):
             setattr(model.get_submodule(parent), leaf, _Named(_EmbeddingNode, f"{path}.weight", module.embedding_dim))

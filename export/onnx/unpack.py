@@ -30,7 +30,7 @@ _INPUTS = {"MatMulNBits": _At(1, 2, 3), "GatherBlockQuantized": _At(0, 2, 3)}
 def unpack(folder: Path) -> dict[str, Blocks]:
     """The blocks of every `MatMulNBits` and `GatherBlockQuantized` by Hugging Face name, as the operators read them.
 
-    `InputError` if the embedding and the head do not read the same numbers, or a weight is not constant.
+    `InputError` if an embedding and its tied head do not read the same numbers, or a weight is not constant.
     """
     import onnx_ir as ir  # here: what a file takes is foreseen without it
 

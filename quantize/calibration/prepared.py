@@ -84,7 +84,7 @@ def _scales(reference: Reference, calibration: Calibration, progress: Progress) 
 
 
 class _Watched(Reference):
-    """A reference that adds up the second moments of every matrix's inputs, but the embedding's."""
+    """A reference that adds up the second moments of every matrix's inputs, but the embedding's and the head's."""
 
     def __init__(self, reference: Reference) -> None:
         super().__init__(reference.architecture, reference.weights)
@@ -101,7 +101,7 @@ class _Watched(Reference):
 def _plain_moments(
     reference: Reference, calibration: Calibration, progress: Progress
 ) -> dict[str, NDArray[np.float32]]:
-    """The mean of x xᵀ over tokens for every matrix but the embedding, float32 [in, in]."""
+    """The mean of x xᵀ over tokens for every matrix of the layers, float32 [in, in]."""
     watched, seen = _Watched(reference), 0
     every = max(1, calibration.tokens // _SEARCH_TOKENS)
     with progress.task("watch activations", _SEARCH_TOKENS) as advance:

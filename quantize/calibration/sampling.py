@@ -122,7 +122,7 @@ class _Batch:
             y = self._norm(x, p + "post_attention_layernorm.weight")
             y = functional.silu(self._linear(y, p + "mlp.gate_proj.weight")) * self._linear(y, p + "mlp.up_proj.weight")
             x = x + self._linear(y, p + "mlp.down_proj.weight")
-        return self._linear(self._norm(x, FINAL_NORM), EMBEDDING)
+        return self._linear(self._norm(x, FINAL_NORM), self.reference.architecture.head)
 
     def _attention(self, p: str, y: Tensor, layer: int, position: int, cos: Tensor, sin: Tensor) -> Tensor:
         a = self.reference.architecture

@@ -79,16 +79,19 @@ class Student:
         self.logs = torch.zeros(sum(self._sizes.values()), device=device, requires_grad=True)
 
     @property
-    def trains_embedding(self) -> bool:
-        """Whether the gradient at the embedding, which is also the head, is wanted."""
-        return EMBEDDING in self._matrices
+    def trains_head(self) -> bool:
+        """Whether the gradient at the head is wanted."""
+        return self._architecture.head in self._matrices
 
     def model(self) -> Reference:
-        """The model as it is now, differentiable in `logs`: matrices in the precision, embedding and gains float32."""
+        """The model as it is now, differentiable in `logs`: matrices in the precision, gains float32.
+
+        So are the embedding, and a head that is trained, whose gradient comes in float32.
+        """
         factors = self._factors(self.logs)
         weights = {name: matrix.weight(factors[name]) for name, matrix in self._matrices.items()}
-        if self.trains_embedding:
-            weights[EMBEDDING] = weights[EMBEDDING].float()
+        for name in {EMBEDDING, self._architecture.head} & weights.keys():
+            weights[name] = weights[name].float()
         gains = {name: gain * factors[name] for name, gain in self._gains.items()}
         return Reference(self._architecture, {**self._fixed, **weights, **gains})
 

@@ -106,16 +106,16 @@ def batch(calibration: Calibration, tuning: Tuning, step: int) -> Tensor:
 def _backward(student: Student, teacher: Reference, tokens: Tensor, precision: torch.dtype) -> float:
     """The loss on `tokens`, its gradient added to the student's logs."""
     model = student.model()
-    embedding = model.weights[EMBEDDING]
-    with torch.autocast(embedding.device.type, precision, enabled=precision != torch.float32):
+    trained, teaching = (each.weights[each.architecture.head] for each in (model, teacher))
+    with torch.autocast(trained.device.type, precision, enabled=precision != torch.float32):
         taught = teacher.hidden(tokens)
         hidden = model.hidden(tokens, differentiable=True)
-    head, teaching = (w.detach().to(precision) for w in (embedding, teacher.weights[EMBEDDING]))
-    loss, at_hidden, at_head = divergence_at_head(hidden, head, taught, teaching, train_head=student.trains_embedding)
+    heads = [w.detach().to(precision) for w in (trained, teaching)]
+    loss, at_hidden, at_head = divergence_at_head(hidden, heads[0], taught, heads[1], train_head=student.trains_head)
     if at_head is None:
         hidden.backward(at_hidden)
     else:
-        torch.autograd.backward([hidden, embedding], [at_hidden, at_head])
+        torch.autograd.backward([hidden, trained], [at_hidden, at_head])
     return loss
 
 

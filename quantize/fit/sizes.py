@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from smolship.checkpoint import EMBEDDING, Architecture
+from smolship.checkpoint import EMBEDDING, HEAD, Architecture
 from smolship.errors import unknown_name
 from smolship.quantize.grids import Grid, grid_named
 
@@ -12,39 +12,51 @@ Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """What of a tensor decides its bytes."""
+
+    name: str
+    shape: Shape
+    tied: bool = False
+    """it is gathered from and multiplied by: an embedding that is the head too"""
+
+
+@dataclass(frozen=True)
 class Storage:
     """One format's costs."""
 
     grids: tuple[str, ...]
     """those worth weighing, a handful: each is tried on every tensor whose rows it divides"""
-    bytes_of: Callable[[str, Shape, Grid], int]
-    """what a tensor of that name and shape takes on a grid"""
+    bytes_of: Callable[[Matrix, Grid], int]
+    """what a tensor takes on a grid"""
 
 
-def _gguf(_tensor: str, shape: Shape, grid: Grid) -> int:
+def _gguf(tensor: Matrix, grid: Grid) -> int:
     """Rows of blocks, the whole tensor padded to `general.alignment`; exact."""
-    return rounded_up(payload(shape, grid), 32)
+    return rounded_up(payload(tensor.shape, grid), 32)
 
 
-def _onnx(tensor: str, shape: Shape, grid: Grid) -> int:
+def _onnx(tensor: Matrix, grid: Grid) -> int:
     """Codes, float16 scales and packed zero points: exact, and at most so much for what names and counts them.
 
     A second operand has its name in the initialiser and at each node that reads it; lengths are of variable width.
     """
-    frame = 8 if not grid.affine else 1280 if tensor == EMBEDDING else 256
-    return payload(shape, grid) + frame
+    frame = 8 if not grid.affine else 1280 if tensor.name == EMBEDDING else 256
+    return payload(tensor.shape, grid) + frame
 
 
-SPLITTING = {"v_proj.weight": 576, "up_proj.weight": 832, "down_proj.weight": 1_184, EMBEDDING: 128}
-"""bytes of XNNPACK's graph by what splits the inputs of 8-bit matrices into two parts; q, k and v share theirs"""
+SPLITTING = {"v_proj.weight": 576, "up_proj.weight": 832, "down_proj.weight": 1_184, EMBEDDING: 128, HEAD: 640}
+"""bytes of XNNPACK's graph by what splits the inputs of 8-bit matrices into two parts; q, k and v share theirs. A tied
+embedding's are counted over those that exchange the columns of one of 4 bits."""
 
 
-def _executorch(tensor: str, shape: Shape, grid: Grid) -> int:
-    """Codes and scales, each a segment of its own; the embedding's codes once, its scales for gather and head."""
-    codes = shape[0] * shape[1] * grid.bits // 8
-    scales = payload(shape, grid) - codes
-    splitting = sum(size for which, size in SPLITTING.items() if grid.bits == 8 and tensor.endswith(which))
-    stored = rounded_up(codes, 128) + rounded_up(scales, 128) * (2 if tensor == EMBEDDING else 1)
+def _executorch(tensor: Matrix, grid: Grid) -> int:
+    """Codes and scales, each a segment of its own; a tied matrix's codes once, its scales for gather and head."""
+    codes = tensor.shape[0] * tensor.shape[1] * grid.bits // 8
+    scales = payload(tensor.shape, grid) - codes
+    split = grid.bits == 8 and (tensor.tied or tensor.name != EMBEDDING)
+    splitting = sum(size for which, size in SPLITTING.items() if split and tensor.name.endswith(which))
+    stored = rounded_up(codes, 128) + rounded_up(scales, 128) * (2 if tensor.tied else 1)
     return stored + splitting
 
 
@@ -66,10 +78,16 @@ def sizes_of(architecture: Architecture, format_name: str) -> dict[str, dict[str
     storage = STORAGES[format_name]
     grids = [grid_named(name) for name in storage.grids]
     return {
-        name: {grid.name: storage.bytes_of(name, (shape[0], shape[1]), grid) for grid in grids if _divides(grid, shape)}
-        for name, shape in architecture.shapes().items()
-        if len(shape) == 2
+        matrix.name: {grid.name: storage.bytes_of(matrix, grid) for grid in grids if _divides(grid, matrix.shape)}
+        for matrix in matrices_of(architecture)
     }
+
+
+def matrices_of(architecture: Architecture) -> list[Matrix]:
+    """Every matrix of a model, in file order."""
+    tied = EMBEDDING if architecture.tied else None
+    shapes = architecture.shapes().items()
+    return [Matrix(name, (shape[0], shape[1]), name == tied) for name, shape in shapes if len(shape) == 2]
 
 
 def alternating(sizes: dict[str, dict[str, int]]) -> dict[str, str]:

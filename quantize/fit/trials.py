@@ -60,4 +60,4 @@ def _first_layer(name: str, layers: int) -> int:
 def _log_probabilities(model: Reference, x: Tensor) -> Tensor:
     """Of the next token, from what leaves the last layer: [length, hidden] to [length, vocabulary]."""
     normed = functional.rms_norm(x, (x.shape[-1],), model.weights[FINAL_NORM], model.architecture.norm_epsilon)
-    return functional.log_softmax(model.linear(normed, EMBEDDING), dim=-1)
+    return functional.log_softmax(model.head(normed), dim=-1)

@@ -68,7 +68,7 @@ def rotate_residual(architecture: Architecture) -> NoReturn:
     """Refused with the reason; the one rotation that QuaRot and SpinQuant build on needs an untied head."""
     raise InputError(
         "the residual stream cannot be rotated: a rotation passes an RMSNorm only when its gain is one, so every gain "
-        "would fold into the columns that read it, the final norm's into the head, and the head is the embedding, "
+        "would fold into the columns that read it, the final norm's into the head, and a tied head is the embedding, "
         "which must not carry it; untying them would cost a second matrix of "
         f"{architecture.vocabulary} × {architecture.hidden}. rotate-v-o is the rotation that folds"
     )

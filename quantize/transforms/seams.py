@@ -3,7 +3,8 @@
 A linear map followed by a linear map, with nothing but channel-wise linear things between, computes the same when a
 channel that leaves the first is multiplied by s and the columns of the second that read it are divided by s
 (cross-layer equalisation, Nagel et al., arXiv 1906.04721). A SmolLM2 layer has five such places; the final norm is
-none: what reads it is the embedding as the tied head, whose columns are also where the residual stream begins.
+none: what reads it is the embedding as the tied head, whose columns are also where the residual stream begins (and a
+head of its own is left alone too, so that both kinds of model take the same passes).
 """
 
 from collections.abc import Mapping
@@ -123,7 +124,7 @@ def _scaled(weight: NDArray[np.float32], parts: list[tuple[int, NDArray[np.float
 def _seam_named(name: str, known: Mapping[str, Seam]) -> Seam:
     if name == FINAL_NORM.removesuffix(".weight"):
         raise InputError(
-            f"a scale cannot leave the gain of {name}: only the head reads it, and the head is the embedding, whose "
+            f"a scale cannot leave the gain of {name}: only the head reads it, and a tied head is the embedding, whose "
             "columns would have to change for the one and stay for the other; leave the final norm as it is"
         )
     if name not in known:

@@ -5,10 +5,8 @@ from importlib import import_module
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from smolship.artefact import Artefact
-from smolship.checkpoint import EMBEDDING
 from smolship.quiet import quiet
 from smolship.reference import Reference
 from smolship.runtime_checks.probe.backend import Backend
@@ -45,7 +43,7 @@ class FullPrecision:
         for states, rest in zip(hidden, rests, strict=True):
             with torch.no_grad():
                 rows = states[len(shared) : len(shared) + len(rest)]
-                yield functional.linear(rows, self._reference.weights[EMBEDDING]).numpy()
+                yield self._reference.head(rows).numpy()
 
 
 def open_runner(artefact: Artefact, threads: int) -> Runner:

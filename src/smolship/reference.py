@@ -53,7 +53,11 @@ class Reference:
     def logits(self, tokens: Tokens, *, differentiable: bool = False) -> Tensor:
         """The next-token logits at every position: float32 [..., n, vocabulary]."""
         with torch.set_grad_enabled(differentiable):
-            return self.linear(self.hidden(tokens, differentiable=differentiable), EMBEDDING)
+            return self.head(self.hidden(tokens, differentiable=differentiable))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """The logits [..., vocabulary] of final hidden states [..., hidden]."""
+        return self.linear(hidden, self.architecture.head)
 
     def block(self, layer: int, x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         """One decoder layer: x [..., n, hidden] to the same shape; `cosines` and `sines` from `rotary`."""

@@ -62,7 +62,6 @@ def test_a_tied_head_saved_twice_and_rotary_tables_are_left_out(tmp_path: Path) 
     assert open_checkpoint(str(folder)).tensors.read("model.norm.weight").shape == (64,)
 
 
-IDS = TokenIds(bos=1, ends=(2,), pad=2, notes=())
 SIZES = {
     # hidden, intermediate, layers, heads, key-value heads, rope base, parameters
     "135M": (576, 1536, 30, 9, 3, 100000, 134515008),
@@ -87,7 +86,7 @@ def test_all_six_models_by_their_own_config(size: str, instruct: bool) -> None:
     )
     del config["pad_token_id"]
     begin, end = (1, 2) if instruct else (0, 0)
-    architecture = read_config(config, TokenIds(begin, (end,), end, ()), "here")
+    architecture = read_config(config, "here", TokenIds(begin, (end,), end, ()))
     assert architecture == Architecture(
         49152, hidden, inner, layers, heads, kv_heads, 64, float(theta), 1e-5, 8192, begin, (end,), end
     )
@@ -97,7 +96,7 @@ def test_all_six_models_by_their_own_config(size: str, instruct: bool) -> None:
 def test_rotary_base_in_the_spelling_of_transformers_5() -> None:
     config = tiny_config(rope_parameters={"rope_theta": 130000.0, "rope_type": "default"})
     del config["rope_theta"]
-    assert read_config(config, IDS, "here").rope_theta == 130000.0
+    assert read_config(config, "here").rope_theta == 130000.0
 
 
 PEAK = """
@@ -117,7 +116,7 @@ def test_opening_reads_no_weights_into_memory(tmp_path: Path) -> None:
     folder = write_tiny_checkpoint(tmp_path, num_hidden_layers=1)
     config = tiny_config(num_hidden_layers=1, hidden_size=2048, intermediate_size=8192, num_attention_heads=32)
     (folder / "config.json").write_text(json.dumps(config))
-    write_sparse(folder / "model.safetensors", read_config(config, IDS, "").shapes())
+    write_sparse(folder / "model.safetensors", read_config(config, "").shapes())
     assert (folder / "model.safetensors").stat().st_size > 230e6
     run = subprocess.run([sys.executable, "-c", PEAK, str(folder)], capture_output=True, text=True, check=True)
     opened, read = (int(kilobytes) * 1024 for kilobytes in run.stdout.split())

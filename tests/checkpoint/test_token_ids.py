@@ -15,7 +15,7 @@ END, TURN = 0, 2
 NO_TURN_END = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
 
 
-def opened(folder: Path, *, instruct: bool = True, **changes: dict[str, Any]) -> Checkpoint:
+def opened(folder: Path, *, instruct: bool = True, **changes: Any) -> Checkpoint:
     """A tiny checkpoint with entries of its JSON files replaced; `...` removes one."""
     write_tiny_checkpoint(folder, instruct=instruct)
     if "special_tokens_map" not in changes:  # transformers 4's own copy of the same roles

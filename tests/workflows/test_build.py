@@ -1,15 +1,17 @@
 """Build: all is checked before anything is written; whole artefacts are kept, changed and damaged ones built again."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
-from tiny import write_tiny_checkpoint
+from tiny import CHAT_TEMPLATE, tiny_config, tiny_weights, write_safetensors, write_tiny_checkpoint
 
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
 from smolship.workflows.build import Order, build
+from smolship.workflows.check import require_source
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -59,6 +61,50 @@ def test_a_damaged_artefact_is_built_again(tiny_checkpoint: Checkpoint, tmp_path
     again = build(tiny_checkpoint, tmp_path, Order(("q4",), ("gguf",), 256))
     assert not again[0].kept
     again[0].artefact.verify()
+
+
+REPAIRS: dict[str, tuple[str, dict[str, object]]] = {
+    "a chat template": ("tokenizer_config.json", {"chat_template": CHAT_TEMPLATE.replace("helpful", "kind")}),
+    "an end": ("generation_config.json", {"eos_token_id": [2, 5]}),
+    "a rotary base": ("config.json", {"rope_theta": 130000}),
+    "positions": ("config.json", {"max_position_embeddings": 4096}),
+}
+
+
+@pytest.mark.parametrize("repair", REPAIRS)
+def test_whatever_a_checkpoint_says_of_itself_makes_another_file(tmp_path: Path, repair: str) -> None:
+    """The weights are the same, and a user who repairs a template must see the repair."""
+    folder, (name, entries) = write_tiny_checkpoint(tmp_path / "tiny"), REPAIRS[repair]
+    order = Order(("q8",), ("gguf",), 256)
+    first = build(open_checkpoint(str(folder)), tmp_path / "out", order)[0]
+    path = folder / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+    repaired = open_checkpoint(str(folder))
+    with pytest.raises(InputError, match="with another config, tokenizer or chat template: build it again"):
+        require_source(first.artefact, repaired)
+    again = build(repaired, tmp_path / "out", order)[0]
+    assert not again.kept
+    assert again.replaced is None
+    require_source(again.artefact, repaired)
+
+
+def test_other_code_makes_another_file(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tiny_checkpoint, tmp_path, Order(("q4",), ("gguf",), 256))
+    monkeypatch.setattr("smolship.workflows.blueprint.code_digest", lambda *_: "edited")
+    assert not build(tiny_checkpoint, tmp_path, Order(("q4",), ("gguf",), 256))[0].kept
+
+
+def test_an_artefact_of_a_namesake_gives_way_with_a_word(tmp_path: Path) -> None:
+    order = Order(("q4",), ("gguf",), 256)
+    folders = [write_tiny_checkpoint(tmp_path / run / "final", rms_norm_eps=1e-5) for run in "ab"]
+    write_safetensors(folders[1] / "model.safetensors", tiny_weights(tiny_config(), seed=1))
+    first, second = (build(open_checkpoint(str(folder)), tmp_path / "out", order)[0] for folder in folders)
+    assert first.replaced is None
+    assert second.replaced is not None
+    assert "was of other weights" in second.replaced
+    assert "give another --out to keep both" in second.replaced
 
 
 def test_another_context_is_another_file(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.errors import InputError
 from smolship.export.executorch.delegates.mlprogram import Weight, weights_of, without_chance
 from smolship.export.executorch.metadata import metadata
@@ -72,7 +72,8 @@ def unpack(folder: Path) -> dict[str, Blocks]:
                 raise InputError(f"model.pte has a delegate for {backend}; only Core ML is known in this one")
             found |= {_keys(one.codes, one.scales): one for one in weights_of(blob)}
     stored = {name: StoredTensor(**entry) for name, entry in json.loads(pte.string(TENSORS_METHOD)).items()}
-    blocks = {name: _read(name, tensor, found) for name, tensor in stored.items()}
+    users = {name: {"linear"} for name in stored} | {EMBEDDING: {"gather"} if HEAD in stored else {"linear", "gather"}}
+    blocks = {name: _read(name, tensor, found, users[name]) for name, tensor in stored.items()}
     if unnamed := found.keys() - {(tensor.codes, tensor.scales) for tensor in stored.values()}:
         raise InputError(f"model.pte holds {len(unnamed)} quantised tensors that have no name; rebuild the artefact")
     return blocks
@@ -90,10 +91,9 @@ def stored_tensor(name: str, blocks: Blocks) -> StoredTensor:
     return StoredTensor(blocks.grid, *_keys(blocks.codes, blocks.scales.astype(np.float16)))
 
 
-def _read(name: str, tensor: StoredTensor, found: dict[tuple[str, str], Weight]) -> Blocks:
+def _read(name: str, tensor: StoredTensor, found: dict[tuple[str, str], Weight], users: set[str]) -> Blocks:
     weight = found.get((tensor.codes, tensor.scales))
-    wanted = {"linear", "gather"} if name == EMBEDDING else {"linear"}
-    if weight is None or weight.users != wanted:
+    if weight is None or weight.users != users:
         raise InputError(f"{name}: nothing in model.pte uses its codes with its scales; rebuild the artefact")
     return Blocks(weight.codes, weight.scales.astype(np.float32), tensor.grid)
 

@@ -61,7 +61,7 @@ class CoreMLAttention(PlainAttention):
 
 
 class CoreMLDecoder(PlainDecoder):
-    """Tokens int64 [1, 1]; the tied matrix is one constant that is gathered from and multiplied with."""
+    """Tokens int64 [1, 1]; a tied matrix is one constant that is gathered from and multiplied with."""
 
     attention = CoreMLAttention
     norm_type = CoreMLNorm

@@ -46,6 +46,13 @@ class PlainLinear(nn.Module):
         return functional.linear(x, self.weight())
 
 
+class PlainTable(PlainLinear):
+    """Rows of W in place of a product with it."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return functional.embedding(ids, self.weight())
+
+
 class PlainNorm(nn.Module):
     """`x / sqrt(mean(x²) + ε) · w` over the last axis."""
 
@@ -126,21 +133,28 @@ class PlainDecoder(nn.Module):
         super().__init__()
         a = model.checkpoint.architecture
         self.context = context
-        self.head = self.linear(EMBEDDING, model.blocks(EMBEDDING, "executorch"))
+        self.head = self.linear(a.head, model.blocks(a.head, "executorch"))
         self.layers = nn.ModuleList(PlainLayer(model, i, context, type(self)) for i in range(a.layers))
         self.norm = self.make_norm(model, FINAL_NORM)
         cosines, sines = rotary(a, context)
         self.register_buffer("cos", cosines)
         self.register_buffer("sin", sines)
+        self.table = self.make_table(model)
 
     @classmethod
     def make_norm(cls, model: QuantizedModel, name: str) -> PlainNorm:
         """The norm with the gains of that name."""
         return cls.norm_type(torch.from_numpy(model.floats(name).copy()), model.checkpoint.architecture.norm_epsilon)
 
+    def make_table(self, model: QuantizedModel) -> nn.Module | None:
+        """What the embedding's rows are gathered from, if not from the head that it is tied to."""
+        tied = model.checkpoint.architecture.tied
+        return None if tied else PlainTable(EMBEDDING, model.blocks(EMBEDDING, "executorch"))
+
     def embed(self, tokens: Tensor) -> Tensor:
         """The embedding's rows [1, n, hidden]."""
-        return functional.embedding(tokens, self.head.weight())
+        rows: Tensor = functional.embedding(tokens, self.head.weight()) if self.table is None else self.table(tokens)
+        return rows
 
     def step(self, count: Any, start_pos: Tensor) -> tuple[Tensor, Tensor, Any]:
         """Cosines and sines [n, 1, head_dim] of the positions, and what the attention needs to know of the call."""

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.errors import InputError, RuntimeFailure
 from smolship.export.executorch.codes import INT4_GROUP, pack_even_low, unpack_nibbles
 from smolship.export.executorch.metadata import metadata
-from smolship.export.executorch.names import EMBEDDING_OPERATORS, TENSORS_METHOD, StoredTensor, tensors_json
+from smolship.export.executorch.names import TENSORS_METHOD, StoredTensor, tensors_json
 from smolship.export.executorch.operators import write_program
 from smolship.export.executorch.pack import PROMPT_CHUNK, companions
 from smolship.export.executorch.program import PteFile
+from smolship.export.executorch.unpack import read_embedding
 from smolship.progress import Progress, Silent
 from smolship.quantize import Blocks, QuantizedModel
 from smolship.quiet import quiet
@@ -65,7 +66,7 @@ def pack(model: QuantizedModel, folder: Path, context: int, progress: Progress =
 
 
 def unpack(folder: Path) -> dict[str, Blocks]:
-    """Blocks by Hugging Face name from `folder`/model.pte: those that the linear layers of Vulkan's graph really use.
+    """Blocks by Hugging Face name from `folder`/model.pte: those that Vulkan's linear layers and embedding really use.
 
     `InputError` names a tensor that is missing, is wired to other scales, or whose copies differ.
     """
@@ -81,11 +82,15 @@ def unpack(folder: Path) -> dict[str, Blocks]:
                 linears |= _operands(graph, operator, (1, 2))
             rows |= _operands(graph, EMBEDDING_4BIT, (0, 1))
     stored = {name: StoredTensor(**entry) for name, entry in json.loads(pte.string(TENSORS_METHOD)).items()}
-    found = {name: _read(pte, name, tensor, linears) for name, tensor in stored.items()}
+    tied, embedding = HEAD not in stored, _read_embedding(pte, stored[EMBEDDING], rows)
+    found = {
+        name: _read(pte, name, tensor, linears) if tied or name != EMBEDDING else embedding
+        for name, tensor in stored.items()
+    }
     if unnamed := linears.keys() - {(tensor.codes, tensor.scales) for tensor in stored.values()}:
         raise InputError(f"model.pte holds {len(unnamed)} quantised tensors that have no name; rebuild the artefact")
-    if not _same_embedding(pte, stored[EMBEDDING], found[EMBEDDING], rows):
-        raise InputError(f"{EMBEDDING}: the embedding and the tied head in model.pte differ; rebuild the artefact")
+    if stored_tensor(embedding) != stored[EMBEDDING]:
+        raise InputError(f"{EMBEDDING}: the embedding in model.pte is not the one in its map; rebuild the artefact")
     return found
 
 
@@ -132,13 +137,16 @@ def _read(pte: PteFile, name: str, tensor: StoredTensor, linears: Operands) -> B
     return Blocks(unpacked, np.ascontiguousarray(scales.T), tensor.grid)
 
 
-def _same_embedding(pte: PteFile, tensor: StoredTensor, head: Blocks, rows: Operands) -> bool:
-    """Whether what the embedding is gathered from says the same as the tied head."""
-    if tensor.four_bit:
-        return [*rows] == [(tensor.codes, _digest(head.scales.astype("<f4")))]
-    codes, scales = pte.constant_operands("forward", EMBEDDING_OPERATORS[tensor.grid])
-    same = pte.bytes_at(codes.offset, head.codes.size) == head.codes.tobytes()
-    return same and pte.bytes_at(scales.offset, 4 * head.scales.size) == head.scales.astype("<f4").tobytes()
+def _read_embedding(pte: PteFile, tensor: StoredTensor, rows: Operands) -> Blocks:
+    """What the embedding is gathered from: on the GPU in 4 bits, on the processor in 8."""
+    if not tensor.four_bit:
+        return read_embedding(pte, tensor.grid)
+    if len(rows) != 1:
+        raise InputError(f"{EMBEDDING}: {len(rows)} embeddings in model.pte, wanted one; rebuild the artefact")
+    ((codes, scales), shape) = next(iter(rows.items()))  # scales [out, groups]
+    packed = np.frombuffer(pte.named_bytes(codes), np.uint8).reshape(shape[0], -1)
+    stored = np.frombuffer(pte.named_bytes(scales), "<f4").reshape(shape)
+    return Blocks(unpack_nibbles(packed, even_high=False), stored, tensor.grid)
 
 
 def _digest(array: NDArray[Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401  (registers the operators)
 from executorch.extension.llm.custom_ops import custom_ops  # noqa: F401  (registers the operators)
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from smolship.checkpoint.architecture import EMBEDDING, Architecture
@@ -33,6 +33,13 @@ class VulkanLinear(PlainLinear):
         return rows
 
 
+class VulkanTable(VulkanLinear):
+    """Rows of W in place of a product with it."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return functional.embedding(ids, self.weight())
+
+
 class VulkanAttention(PlainAttention):
     """Attention by `llama::custom_sdpa`, whose cache lives in the GPU's memory; caches [1, context, kv heads, d]."""
 
@@ -58,18 +65,10 @@ class VulkanDecoder(PlainDecoder):
     attention = VulkanAttention
     linear = VulkanLinear
 
-    def __init__(self, model: QuantizedModel, context: int) -> None:
-        super().__init__(model, context)
+    def make_table(self, model: QuantizedModel) -> nn.Module:
+        """Tensors of its own: the backend packs each operand for one use. Equal bytes are stored once all the same."""
         blocks = model.blocks(EMBEDDING, "executorch")
-        # Tensors of its own: the backend packs each operand for one use. Equal bytes are stored once all the same.
-        four_bit = blocks.grid == INT4_GROUP
-        self.table = VulkanLinear(EMBEDDING, blocks) if four_bit else QuantisedEmbedding(EMBEDDING, blocks)
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        if isinstance(self.table, VulkanLinear):
-            return functional.embedding(tokens, self.table.weight())
-        rows: Tensor = self.table(tokens)
-        return rows
+        return VulkanTable(EMBEDDING, blocks) if blocks.grid == INT4_GROUP else QuantisedEmbedding(EMBEDDING, blocks)
 
     def step(self, count: Any, start_pos: Tensor) -> tuple[Tensor, Tensor, Any]:
         start: Any = start_pos[0].item()

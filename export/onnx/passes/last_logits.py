@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.export.onnx.passes.walk import head
 from smolship.export.onnx.weights import add_initializer
 
 LOGITS_FROM = "logits_from"
@@ -18,14 +18,14 @@ def last_logits(model: ir.Model) -> tuple[ir.Model, bool]:
     `SessionOptions.add_initializer`. An optional graph input would do too, but each client's load would warn of it.
     """
     graph = model.graph
-    head = next((n for n in graph if n.op_type == "Linear" and n.attributes["name"].as_string() == EMBEDDING), None)
-    if head is None or LOGITS_FROM in graph.initializers:
+    last = head(graph)
+    if last is None or LOGITS_FROM in graph.initializers:
         return model, False
     start = add_initializer(graph, LOGITS_FROM, np.array([-1], np.int64))
     end = add_initializer(graph, "logits.end", np.array([np.iinfo(np.int64).max], np.int64))
     axis = add_initializer(graph, "logits.axis", np.array([1], np.int64))
-    cut = ir.node("Slice", [head.inputs[0], start, end, axis], name="/lm_head/last")
+    cut = ir.node("Slice", [last.inputs[0], start, end, axis], name="/lm_head/last")
     cut.outputs[0].name = "/lm_head/last_output_0"
-    graph.insert_before(head, cut)
-    head.replace_input_with(0, cut.outputs[0])
+    graph.insert_before(last, cut)
+    last.replace_input_with(0, cut.outputs[0])
     return model, True

@@ -6,9 +6,8 @@ from itertools import count
 import numpy as np
 import onnx_ir as ir
 
-from smolship.checkpoint.architecture import EMBEDDING
 from smolship.export.onnx.passes.grouped_attention import MASK
-from smolship.export.onnx.passes.walk import linears, made_by, through
+from smolship.export.onnx.passes.walk import head, made_by, through
 from smolship.export.onnx.weights import add_initializer
 
 IDS = "input_ids"
@@ -23,10 +22,10 @@ def padded_rows(model: ir.Model) -> tuple[ir.Model, bool]:
     A dozen nodes on [batch, sequence] integers, whatever the number of layers.
     """
     graph = model.graph
-    head = linears(graph).get(EMBEDDING)
+    last = head(graph)
     given = {value.name: value for value in graph.inputs}
     fused = any(node.op_type == "GroupQueryAttention" for node in graph)
-    if head is None or not fused or made_by(through(head.inputs[0], "Slice"), "GatherND"):
+    if last is None or not fused or made_by(through(last.inputs[0], "Slice"), "GatherND"):
         return model, False
     first = _Nodes(graph)
     row, end = first.constant("axis", 1), first.constant("end", np.iinfo(np.int64).max)
@@ -44,10 +43,10 @@ def padded_rows(model: ir.Model) -> tuple[ir.Model, bool]:
     graph.insert_before(graph[0], first.made)
     for node, index in readers:
         node.replace_input_with(index, rotated)
-    hidden = ir.node("GatherND", [head.inputs[0], rows], {"batch_dims": 1}, name="padding/back")
+    hidden = ir.node("GatherND", [last.inputs[0], rows], {"batch_dims": 1}, name="padding/back")
     hidden.outputs[0].name = "padding.hidden"
-    graph.insert_before(head, hidden)
-    head.replace_input_with(0, hidden.outputs[0])
+    graph.insert_before(last, hidden)
+    last.replace_input_with(0, hidden.outputs[0])
     return model, True
 
 

@@ -1,4 +1,4 @@
-"""The named embedding becomes `GatherBlockQuantized` over the very initialiser that the tied head multiplies by."""
+"""The named embedding becomes `GatherBlockQuantized`, over the very initialiser that a tied head multiplies by."""
 
 import numpy as np
 import onnx_ir as ir
@@ -50,7 +50,7 @@ def _replace(model: ir.Model, node: ir.Node, blocks_of: BlocksOf) -> None:
 
 
 def _zero_points_apart(graph: ir.Graph, packed: ir.Value, groups: int, embedding: ir.Node) -> list[ir.Node]:
-    """The nodes whose last one has a zero point a byte, uint8 [rows, groups, 1], of those that are packed for the head.
+    """The nodes whose last one has a zero point a byte, uint8 [rows, groups, 1], of those packed for a product.
 
     `GatherBlockQuantized` packs along the last axis, which holds one group here. ONNX Runtime folds these nodes when
     it loads the model; the file has the packed ones alone.

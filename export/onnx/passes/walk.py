@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
+
 STAND_IN = "smolship"
 """the domain of the operators that stand for a checkpoint's tensors"""
 CONTRIB = "com.microsoft"
@@ -35,6 +37,12 @@ def linears(graph: ir.Graph) -> dict[str, ir.Node]:
     """The stand-ins for linear layers, by the name of their tensor."""
     found = (node for node in graph if node.domain == STAND_IN and node.op_type == "Linear")
     return {node.attributes["name"].as_string(): node for node in found}
+
+
+def head(graph: ir.Graph) -> ir.Node | None:
+    """The stand-in for the head: a linear layer of its own name, or of the embedding's that it is tied to."""
+    found = linears(graph)
+    return found.get(HEAD, found.get(EMBEDDING))
 
 
 def swap(graph: ir.Graph, old: ir.Node, new: Iterable[ir.Node], values: dict[ir.Value, ir.Value]) -> None:

@@ -97,6 +97,8 @@ class Manifest(Record):
     bits_per_weight: float
     predicted_divergence: float | None = None
     """of a file whose grids were chosen to fit: mean KL divergence in nats, foreseen on calibration text"""
+    code: str | None = None
+    """the sha256 of smolship's own modules that decide the bytes"""
     versions: dict[str, str]
     """of smolship and of the libraries that took part in writing the files"""
     files: tuple[FileRecord, ...]

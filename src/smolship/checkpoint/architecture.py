@@ -6,10 +6,10 @@ from math import prod
 
 @dataclass(frozen=True)
 class Architecture:
-    """A Llama-architecture decoder with tied embeddings (SmolLM2 paper, arXiv 2502.02737; HF `LlamaConfig`)."""
+    """A Llama-architecture decoder (SmolLM2 paper, arXiv 2502.02737; HF `LlamaConfig`)."""
 
     vocabulary: int
-    """rows of the tied embedding"""
+    """rows of the embedding and of the head"""
     hidden: int
     intermediate: int
     layers: int
@@ -23,6 +23,13 @@ class Architecture:
     end_ids: tuple[int, ...]
     """every id that ends an answer: `<|im_end|>` (2) in Instruct models, `<|endoftext|>` (0) in base ones"""
     pad_id: int
+    tied: bool = True
+    """the head is the embedding, as in every SmolLM2; a fine-tune may have trained a head of its own"""
+
+    @property
+    def head(self) -> str:
+        """The tensor that final hidden states are multiplied by."""
+        return EMBEDDING if self.tied else HEAD
 
     @property
     def eos_id(self) -> int:
@@ -47,7 +54,8 @@ class Architecture:
                 p + "mlp.up_proj.weight": (self.intermediate, h),
                 p + "mlp.down_proj.weight": (h, self.intermediate),
             }
-        return table | {FINAL_NORM: (h,)}
+        table |= {FINAL_NORM: (h,)}
+        return table if self.tied else table | {HEAD: (self.vocabulary, h)}
 
     @property
     def parameters(self) -> int:
@@ -56,4 +64,5 @@ class Architecture:
 
 
 EMBEDDING = "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
 FINAL_NORM = "model.norm.weight"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.token_ids import Stated, StatedIds, TokenIds
+from smolship.checkpoint.token_ids import NO_IDS, Stated, StatedIds, TokenIds
 from smolship.errors import InputError
 
 _FIXED: tuple[tuple[str, Any, Any], ...] = (
@@ -12,14 +12,16 @@ _FIXED: tuple[tuple[str, Any, Any], ...] = (
     ("hidden_act", "silu", "silu"),
     ("attention_bias", False, False),
     ("mlp_bias", False, False),
-    ("tie_word_embeddings", False, True),
     ("rope_interleaved", False, False),
     ("rope_scaling", None, None),
 )
 
 
-def read_config(config: Mapping[str, Any], ids: TokenIds, place: str) -> Architecture:
-    """The numbers of a model that `require_smollm2` let through; `InputError` if an entry is missing or odd."""
+def read_config(config: Mapping[str, Any], place: str, ids: TokenIds = NO_IDS) -> Architecture:
+    """The numbers of a model that `require_smollm2` let through; without `ids` they tell its shapes alone.
+
+    `InputError` if an entry is missing or odd.
+    """
     reader = _Reader(config, place)
     heads, hidden = reader.count("num_attention_heads"), reader.count("hidden_size")
     kv_heads = reader.count("num_key_value_heads", default=heads)
@@ -43,6 +45,7 @@ def read_config(config: Mapping[str, Any], ids: TokenIds, place: str) -> Archite
         bos_id=ids.bos,
         end_ids=ids.ends,
         pad_id=ids.pad,
+        tied=_says_tied(config, place),
     )
 
 
@@ -93,6 +96,14 @@ def _require_llama(config: Mapping[str, Any], place: str) -> None:
             f"{place}/config.json is of a {' / '.join(map(str, found))} model, wanted llama / LlamaForCausalLM: "
             "give a SmolLM2 or a fine-tune of one"
         )
+
+
+def _says_tied(config: Mapping[str, Any], place: str) -> bool:
+    """What the config says; nothing is LlamaConfig's default, false."""
+    value = config.get("tie_word_embeddings")
+    if not isinstance(value, bool | None):
+        raise InputError(f"{place}/config.json has tie_word_embeddings {value!r}, wanted true or false: repair it")
+    return bool(value)
 
 
 def _token_ids(ids: Mapping[str, Any], entry: str, place: str) -> tuple[int, ...]:

@@ -1,13 +1,15 @@
 """A checkpoint that is a folder, as the hub keeps it: config.json, safetensors, tokenizer.json."""
 
 from collections import Counter
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
-from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.config import max_positions_of, read_config, require_smollm2, stated_ids, vocabulary_of
 from smolship.checkpoint.digest import weights_digest
+from smolship.checkpoint.folder_head import foreseen_head, with_head
 from smolship.checkpoint.json_file import read_object
 from smolship.checkpoint.quantised import refuse_quantised
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
@@ -18,7 +20,6 @@ from smolship.checkpoint.weight_files import Weights, find_weights, listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
-_TIED_HEAD = "lm_head.weight"
 _COMPUTED = ".rotary_emb.inv_freq"
 
 
@@ -35,7 +36,8 @@ def open_folder(
     outline = _read_outline(folder, location)
     weights = _weights(folder)
     found, renamed = plain_names(str(folder), weights.tensors)
-    places = _checked_places(folder, found, outline.architecture)
+    architecture, heads = with_head(outline.architecture, found)
+    places = _checked_places(folder, found, architecture)
     source = Source(
         kind=kind,
         location=location or outline.name,
@@ -44,16 +46,21 @@ def open_folder(
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    return outline.with_weights(SafetensorsTensors(places), source, (*weights.notes, *renamed))
+    notes = (*weights.notes, *renamed, *heads)
+    return replace(outline, architecture=architecture).with_weights(SafetensorsTensors(places), source, notes)
 
 
 def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
-    """What `folder` says without weights, which need not be there; `InputError` as `open_folder`."""
+    """What `folder` says without weights, which need not be there; `InputError` as `open_folder`.
+
+    Of those that are there a head beside an embedding is compared with it.
+    """
     if not (folder / "config.json").exists():
         refuse_listing(listing(folder), str(folder))
     outline = _read_outline(folder, location)
     refuse_quantised(str(folder), read_object(folder / "config.json"), None)
-    return outline
+    architecture, heads = foreseen_head(folder, outline.architecture)
+    return replace(outline, architecture=architecture, notes=(*outline.notes, *heads))
 
 
 def _require_checkpoint(folder: Path) -> None:
@@ -76,7 +83,7 @@ def _read_outline(folder: Path, location: str | None) -> Outline:
     rows, longest = vocabulary_of(config, place), max_positions_of(config, place)
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
-    return Outline(name, read_config(config, ids, place), tokenizer, notes=ids.notes, ends_said=ids.said)
+    return Outline(name, read_config(config, place, ids), tokenizer, notes=ids.notes, ends_said=ids.said)
 
 
 def _weights(folder: Path) -> Weights:
@@ -90,6 +97,8 @@ def _checked_places(
     folder: Path, found: dict[str, StoredTensor], architecture: Architecture
 ) -> dict[str, StoredTensor]:
     """Every tensor of the architecture, of its shape and a storage that is read; no other tensor may be there."""
+    if architecture.tied and HEAD in found:
+        found = {EMBEDDING: found[HEAD], **found}
     wanted = architecture.shapes()
     for name, shape in wanted.items():
         place = found.get(name)
@@ -104,8 +113,8 @@ def _checked_places(
             raise InputError(
                 f"{place.path} stores {name} as {place.storage}, wanted {', '.join(STORED)}: give an unquantised model"
             )
-    # The tied head saved a second time and rotary tables are no weights of their own: transformers ignores them too.
-    extra = sorted(name for name in found.keys() - wanted.keys() if name != _TIED_HEAD and not name.endswith(_COMPUTED))
+    # A tied head that was saved too and rotary tables are no weights of their own: transformers ignores them too.
+    extra = sorted(name for name in found.keys() - wanted.keys() if name != HEAD and not name.endswith(_COMPUTED))
     if extra:
         raise InputError(
             f"{folder} holds {', '.join(extra[:3])} beside SmolLM2's tensors, wanted those that config.json calls for: "

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
 from smolship.checkpoint.gguf_kinds import refuse_other_gguf, refuse_part_by_name
 from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
 from smolship.checkpoint.gguf_metadata import read_model
+from smolship.checkpoint.head import Matrix, decide_tie
 from smolship.checkpoint.values import require_finite
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
@@ -39,16 +41,10 @@ class GgufTensors:
 
     def read(self, name: str) -> NDArray[np.float32]:
         """One tensor as float32 in Hugging Face's row order; `InputError` names one that is missing or not finite."""
-        from gguf import GGMLQuantizationType
-        from gguf.quants import dequantize
-
         place = self.places.get(name)
         if place is None:
             raise InputError(f"{self.path.name} has no tensor {name}: ask for one of {self.architecture.layers} layers")
-        ggml_type = GGMLQuantizationType(place.ggml_type)
-        shape = (*place.shape[:-1], _row_bytes(place))
-        stored = np.memmap(self.path, np.uint8, "r", place.offset, shape).view(_native(ggml_type))
-        values = np.array(dequantize(stored, ggml_type), dtype=np.float32).reshape(place.shape)
+        values = _read_rows(self.path, place)
         return require_finite(name, from_gguf_rows(values, rotary_heads(name, self.architecture)))
 
 
@@ -78,8 +74,33 @@ def outline_of_gguf(path: Path) -> Outline:
 
 def _outline(path: Path, header: GgufHeader) -> Outline:
     refuse_other_gguf(path, header)
-    architecture, tokenizer, ids = read_model(header.metadata, path.name)
-    return Outline(_model_name(path, header), architecture, tokenizer, notes=ids.notes, ends_said=ids.said)
+    tied, heads = _tied(path, header)
+    architecture, tokenizer, ids = read_model(header.metadata, path.name, tied=tied)
+    notes = (*ids.notes, *heads)
+    return Outline(_model_name(path, header), architecture, tokenizer, notes=notes, ends_said=ids.said)
+
+
+def _tied(path: Path, header: GgufHeader) -> tuple[bool, tuple[str, ...]]:
+    """Whether the head is the embedding: llama.cpp multiplies by `output.weight` wherever a file has one.
+
+    llama-quantize gives a file two types for what may have been one matrix before; what they say now differs.
+    """
+    from gguf import GGMLQuantizationType
+
+    names = gguf_name(EMBEDDING), gguf_name(HEAD)
+    places = [header.tensors[name] for name in names if name in header.tensors]
+    if len(places) < len(names):
+        return names[1] not in header.tensors, ()
+    matrices = []
+    for name, place in zip(names, places, strict=True):
+        _require_readable(path, name, place)
+        matrices.append(Matrix(name, place.shape, partial(_read_rows, path, place)))
+    tied, notes = decide_tie(False, f"{path.name} has a head of its own", *matrices)
+    if not tied and places[0].ggml_type != places[1].ggml_type:
+        kinds = [GGMLQuantizationType(place.ggml_type).name for place in places]
+        two = f"{path.name} has {names[0]} in {kinds[0]} and {names[1]} in {kinds[1]}: two matrices, as for llama.cpp"
+        return tied, (*notes, two)
+    return tied, notes
 
 
 def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) -> dict[str, GgufTensor]:
@@ -98,11 +119,11 @@ def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) 
             )
         _require_readable(path, stored_name, place)
         places[name] = place
-    extra = sorted(header.tensors.keys() - wanted.keys())
+    extra = sorted(header.tensors.keys() - wanted.keys() - {gguf_name(HEAD)})  # a tied head that is there twice
     if extra:
         raise InputError(
-            f"{path.name} holds {', '.join(extra[:3])} beside SmolLM2's tensors, wanted tied embeddings, no biases and "
-            "plain rotary positions: give a GGUF made from SmolLM2"
+            f"{path.name} holds {', '.join(extra[:3])} beside SmolLM2's tensors, wanted no biases and plain rotary "
+            "positions: give a GGUF made from SmolLM2"
         )
     return places
 
@@ -123,6 +144,17 @@ def _require_readable(path: Path, name: str, place: GgufTensor) -> None:
     size = path.stat().st_size
     if end > size:
         raise InputError(f"{path.name} is truncated: {name} ends at byte {end}, the file has {size}: fetch it again")
+
+
+def _read_rows(path: Path, place: GgufTensor, rows: slice = slice(None)) -> NDArray[np.float32]:
+    """A tensor in GGUF's row order as float32, or some of its rows, which are all that is read."""
+    from gguf import GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    ggml_type = GGMLQuantizationType(place.ggml_type)
+    shape = (*place.shape[:-1], _row_bytes(place))
+    stored = np.memmap(path, np.uint8, "r", place.offset, shape)[rows].view(_native(ggml_type))
+    return np.array(dequantize(stored, ggml_type), dtype=np.float32).reshape(-1, *place.shape[1:])
 
 
 def _native(ggml_type: "GGMLQuantizationType") -> np.dtype[Any]:

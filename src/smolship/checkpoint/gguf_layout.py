@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM, Architecture
+from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM, HEAD, Architecture
 
-_OUTER = {EMBEDDING: "token_embd.weight", FINAL_NORM: "output_norm.weight"}
+_OUTER = {EMBEDDING: "token_embd.weight", FINAL_NORM: "output_norm.weight", HEAD: "output.weight"}
 _BLOCK = {
     "input_layernorm.weight": "attn_norm.weight",
     "self_attn.q_proj.weight": "attn_q.weight",

@@ -47,12 +47,15 @@ class SafetensorsTensors:
         place = self.places.get(name)
         if place is None:
             raise InputError(f"the checkpoint has no tensor {name}: ask for one of its {len(self.places)}")
-        mapped = np.memmap(place.path, STORED[place.storage][1], "r", place.offset, place.shape)
-        if place.storage == "BF16":  # bfloat16 is the upper half of a float32
-            values = (mapped.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        else:
-            values = np.array(mapped, dtype=np.float32)
-        return require_finite(name, values)
+        return require_finite(name, read_rows(place))
+
+
+def read_rows(place: StoredTensor, rows: slice = slice(None)) -> NDArray[np.float32]:
+    """A tensor as float32, or some of its rows, which are all that is read."""
+    mapped = np.memmap(place.path, STORED[place.storage][1], "r", place.offset, place.shape)[rows]
+    if place.storage == "BF16":  # bfloat16 is the upper half of a float32
+        return (mapped.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return np.array(mapped, dtype=np.float32)
 
 
 def read_places(path: Path) -> dict[str, StoredTensor]:

@@ -53,6 +53,10 @@ class TokenIds:
     """what each place says ends an answer"""
 
 
+NO_IDS = TokenIds(bos=0, ends=(0,), pad=0, notes=())
+"""of a file of which only the shapes are wanted"""
+
+
 def assign(tokenizer: Tokenizer, stated: StatedIds, named: NamedRoles, place: str) -> tuple[Tokenizer, TokenIds]:
     """The tokenizer with its roles, and the ids; `InputError` if nothing ends an answer or an id is beyond the tokens.
 

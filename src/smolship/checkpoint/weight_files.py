@@ -32,7 +32,7 @@ def find_weights(folder: Path) -> Weights:
         return Weights((single,), read_places(single), (both,) if index.exists() else ())
     if not index.exists():
         raise InputError(f"{folder} holds no {SINGLE} and no {INDEX}: give the folder of a whole checkpoint")
-    where = _weight_map(index)
+    where = indexed(folder)
     files = tuple(sorted({folder / file for file in where.values()}))
     missing = [file.name for file in files if not file.is_file()]
     if missing:
@@ -42,19 +42,21 @@ def find_weights(folder: Path) -> Weights:
     return Weights(files, {name: place for header in headers.values() for name, place in header.items()})
 
 
+def indexed(folder: Path) -> dict[str, str]:
+    """The file of each tensor, as the index says; `InputError` if it says nothing."""
+    index = folder / INDEX
+    mapping = read_object(index).get("weight_map")
+    if not isinstance(mapping, dict) or not mapping:
+        raise InputError(f"{index} has no weight_map, wanted tensor names and their files: fetch it again")
+    return {str(name): Path(str(file)).name for name, file in mapping.items()}
+
+
 def listing(folder: Path) -> list[str]:
     """The files in a folder and in the folders in it, by path from there."""
     here = [path for path in folder.iterdir() if not path.name.startswith(".")]
     below = [inner for path in here if path.is_dir() for inner in path.iterdir()]
     deepest = [inner for path in below if path.is_dir() and path.parent.name == "snapshots" for inner in path.iterdir()]
     return sorted(path.relative_to(folder).as_posix() for path in (*here, *below, *deepest) if not path.is_dir())
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    mapping = read_object(index).get("weight_map")
-    if not isinstance(mapping, dict) or not mapping:
-        raise InputError(f"{index} has no weight_map, wanted tensor names and their files: fetch it again")
-    return {str(name): Path(str(file)).name for name, file in mapping.items()}
 
 
 def _compare(folder: Path, where: dict[str, str], headers: dict[str, dict[str, StoredTensor]]) -> None:

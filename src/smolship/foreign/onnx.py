@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.config import read_config
+from smolship.checkpoint.config import read_config, require_smollm2
 from smolship.checkpoint.json_file import read_object
 from smolship.errors import InputError
 from smolship.foreign.foreign_file import (
@@ -79,10 +79,9 @@ def open_genai(folder: Path, context: int | None) -> ForeignFile:
 
 def _open_optimum(path: Path, folder: Path, context: int | None) -> ForeignFile:
     """A decoder exported by Optimum, `config.json` and the tokenizer in `folder`."""
-    generation = folder / "generation_config.json"
-    architecture = read_config(
-        read_object(folder / CONFIG), read_object(generation) if generation.is_file() else {}, str(folder)
-    )
+    config = read_object(folder / CONFIG)
+    require_smollm2(config, str(folder))
+    architecture = read_config(config, str(folder))
     whole = folder.resolve().name
     name = whole if path.stem == "model" else f"{whole}-{name_of(path)}"
     chosen, notes = choose_context(name, architecture.max_positions, context)

@@ -24,6 +24,7 @@ from smolship.export import Format, format_named
 from smolship.progress import Progress
 from smolship.quantize import Calibrating, QuantizedModel, Recipe
 from smolship.quantize.coverage import bits_per_weight
+from smolship.quantize.made_by import code_digest
 from smolship.quantize.solution import Stage
 from smolship.runtime_checks.card import render_card, write_card
 from smolship.runtime_checks.texts import KINDS
@@ -104,6 +105,8 @@ class Blueprint:
     calibration: str | None
     source: SourceRecord
     versions: dict[str, str]
+    code: str
+    """the sha256 of the modules that round and pack it"""
     grids: dict[str, str]
     """of every matrix, by tensor"""
     fitting: Fitting | None = None
@@ -127,7 +130,7 @@ class Blueprint:
         grids = {line.tensor: line.grid for line in manifest.coverage if len(line.shape) == 2}
         same = (manifest.context, manifest.versions, grids) == (self.context, self.versions, self.grids)
         same &= (len(manifest.model_files) > 1) == self.format.weights_beside
-        same &= manifest.backend == self.backend
+        same &= (manifest.backend, manifest.code) == (self.backend, self.code)
         return same and listed == wanted and manifest.predicted_divergence == self.predicted
 
 
@@ -140,8 +143,9 @@ def blueprint_of(
     place = out / f"{checkpoint.name}-{recipe.name}-{line.label}"
     calibration = _described(checkpoint, order) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
+    code = code_digest(line.module, "smolship.quantize.model", "smolship.quantize.orders")
     source = source_of(checkpoint)
-    return Blueprint(place, line, recipe, order.context, calibration, source, versions, grids)
+    return Blueprint(place, line, recipe, order.context, calibration, source, versions, code, grids)
 
 
 def _described(checkpoint: Checkpoint, order: Order) -> str:
@@ -220,6 +224,7 @@ def write(blueprint: Blueprint, model: QuantizedModel, progress: Progress) -> Ar
             model_file=blueprint.format.model_file,
             bits_per_weight=bits_per_weight(coverage),
             predicted_divergence=blueprint.predicted,
+            code=blueprint.code,
             versions=blueprint.versions,
             files=list_files(folder),
             coverage=tuple(TensorRecord(**asdict(line)) for line in coverage),

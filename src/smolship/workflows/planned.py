@@ -26,7 +26,7 @@ class PlannedFile:
     @property
     def bits_per_weight(self) -> float:
         """On average over all tensors, as its manifest will say."""
-        return 8 * self.sizes.weights / self.architecture.parameters
+        return 8 * self.sizes.tensors / self.architecture.parameters
 
     @property
     def stored(self) -> Stored:
