@@ -11,12 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from one_sentence import assert_one_sentence
 from tiny import tiny_weights, write_safetensors, write_tiny_checkpoint, write_tiny_tokenizer
+from tiny_adapter import CONFIG, WEIGHTS, Q, write_lora
 from tiny_gguf import write_tiny_gguf
 
-from smolship.checkpoint import EMBEDDING, open_checkpoint, open_outline
-from smolship.checkpoint.adapter.changes import HEAD, changes_of
-from smolship.checkpoint.adapter.config import read_adapter_config
-from smolship.checkpoint.adapter.merging import MergedTensors
+from smolship.checkpoint import EMBEDDING, HEAD, open_checkpoint, open_outline
 from smolship.checkpoint.safetensors_file import SafetensorsTensors, read_places
 from smolship.errors import InputError
 
@@ -24,9 +22,6 @@ PEFT = Path(__file__).parent / "peft"
 MEMBERS = sorted(path.parent.name for path in PEFT.glob("*/adapter_config.json"))
 SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
 UNTIED = {"embedding", "embedding-dora", "embedding-whole", "head", "head-whole", "both-whole", "resized-whole"}
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
-Q = "base_model.model.model.layers.0.self_attn.q_proj"
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +64,12 @@ def merged_by_peft(member: str, base: Path) -> dict[str, NDArray[np.float32]]:
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_every_tensor_is_what_peft_makes_of_it(member: str, base: Path) -> None:
-    source = open_checkpoint(str(base))
-    stored = read_places(PEFT / member / WEIGHTS)
-    changes = changes_of(read_adapter_config(PEFT / member), stored, source.architecture)
-    tensors = MergedTensors(source.tensors, SafetensorsTensors(stored), changes, base_tied=True)
-    expected = merged_by_peft(member, base)
-    if HEAD not in changes and "rows" in str(changes):  # rows that were trained are the tied head's too
-        del expected[HEAD]
-    for name, wanted in expected.items():
-        np.testing.assert_allclose(tensors.read(name), wanted, rtol=0, atol=1e-6, err_msg=name)
-
-
-@pytest.mark.parametrize("member", sorted(set(MEMBERS) - UNTIED))
 def test_an_adapter_is_a_checkpoint(member: str, base: Path, adapter: Callable[[str], Path]) -> None:
     checkpoint = open_checkpoint(str(adapter(member)), base=str(base))
     expected = merged_by_peft(member, base)
-    np.testing.assert_allclose(expected[HEAD], expected[EMBEDDING], rtol=0, atol=1e-6)
+    assert checkpoint.architecture.tied is (member not in UNTIED)
+    assert any("they are two now" in note for note in checkpoint.notes) is (member in UNTIED)
+    assert np.allclose(expected[HEAD], expected[EMBEDDING], rtol=0, atol=1e-6) is (member not in UNTIED)
     shapes = checkpoint.architecture.shapes()
     assert shapes == {name: expected[name].shape for name in shapes}
     for name in shapes:
@@ -94,13 +78,20 @@ def test_an_adapter_is_a_checkpoint(member: str, base: Path, adapter: Callable[[
     assert checkpoint.architecture.vocabulary == len(checkpoint.tokenizer.tokens)
 
 
-@pytest.mark.parametrize("member", sorted(UNTIED))
-def test_embedding_and_head_that_part(member: str, base: Path, adapter: Callable[[str], Path]) -> None:
-    with pytest.raises(InputError, match="changes embedding and head of a tied model differently") as caught:
-        open_checkpoint(str(adapter(member)), base=str(base))
-    assert_one_sentence(caught.value)
+def test_a_base_with_a_head_of_its_own(tmp_path: Path, adapter: Callable[[str], Path]) -> None:
+    base = write_tiny_checkpoint(tmp_path / "untied", **SHAPE, tie_word_embeddings=False)
+    weights = tiny_weights(json.loads((base / "config.json").read_text()))
+    weights[HEAD] = weights[EMBEDDING] * np.float32(2)
+    write_safetensors(base / "model.safetensors", weights)
+    checkpoint = open_checkpoint(str(adapter("head")), base=str(base))
+    assert not checkpoint.architecture.tied
+    delta = merged_by_peft("head", base)[HEAD] - weights[EMBEDDING]
+    # the member saved the head that it was trained on, and that is what its LoRA is added to
+    np.testing.assert_allclose(checkpoint.tensors.read(HEAD), weights[EMBEDDING] + delta, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(checkpoint.tensors.read(EMBEDDING), weights[EMBEDDING])
 
 
+@pytest.mark.slow
 def test_logits_are_those_of_the_merged_model(base: Path, adapter: Callable[[str], Path]) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -326,23 +317,3 @@ def test_fan_in_fan_out_is_left_out_of_account_and_noted(tmp_path: Path, tiny_fo
 def edit(folder: Path, **entries: Any) -> None:
     config = json.loads((folder / CONFIG).read_text())
     (folder / CONFIG).write_text(json.dumps(config | entries))
-
-
-def write_lora(
-    folder: Path,
-    dtype: str = "float32",
-    rename: Callable[[str], str] = str,
-    changes: dict[str, Any] | None = None,
-) -> Path:
-    """A LoRA of one projection of the tiny model, rank 4, alpha 8; `changes` replace tensors, `...` leaves one out."""
-    folder.mkdir()
-    config = {"peft_type": "LORA", "base_model_name_or_path": "me/base", "r": 4, "lora_alpha": 8, "task_type": None}
-    (folder / CONFIG).write_text(json.dumps(config))
-    random = np.random.default_rng(3)
-    tensors: dict[str, Any] = {
-        f"{Q}.lora_A.weight": np.asarray(random.standard_normal((4, 64)), np.float32),
-        f"{Q}.lora_B.weight": np.asarray(random.standard_normal((64, 4)), np.float32),
-    }
-    kept = {rename(name): one for name, one in (tensors | (changes or {})).items() if one is not ...}
-    write_safetensors(folder / WEIGHTS, kept, dtype)
-    return folder

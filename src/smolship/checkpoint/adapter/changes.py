@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smolship.checkpoint.adapter.config import AdapterConfig
-from smolship.checkpoint.architecture import EMBEDDING, Architecture
+from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
 from smolship.checkpoint.safetensors_file import STORED, StoredTensor
 from smolship.errors import InputError
 
-HEAD = "lm_head.weight"
 _PREFIX = "base_model.model."
 _PARTS = (
     # the end of a stored name, the part it is; the more telling ends first

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.adapter.changes import HEAD, Change, LowRank
-from smolship.checkpoint.architecture import EMBEDDING
+from smolship.checkpoint.adapter.changes import Change, LowRank
+from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.checkpoint.checkpoint import TensorSource
 from smolship.checkpoint.values import require_finite
 

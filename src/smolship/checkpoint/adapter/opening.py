@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from smolship.checkpoint.adapter.changes import HEAD, Change, changes_of, vocabulary_of
+from smolship.checkpoint.adapter.changes import Change, changes_of, vocabulary_of
 from smolship.checkpoint.adapter.config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
 from smolship.checkpoint.adapter.merging import MergedTensors
 from smolship.checkpoint.adapter.tying import settle_tie
@@ -90,8 +90,7 @@ def open_adapter(
             *notes,
             f"its base is quantised ({source.stored_as}): the adapter is added to the dequantised weights",
         )
-    tied = HEAD not in under.architecture.shapes()
-    tensors = MergedTensors(under.tensors, merge.adapter, merge.changes, base_tied=tied)
+    tensors = MergedTensors(under.tensors, merge.adapter, merge.changes, base_tied=under.architecture.tied)
     return merge.outline.with_weights(tensors, source, notes)
 
 
@@ -145,9 +144,9 @@ def _merge(folder: Path, config: AdapterConfig, stored: dict[str, StoredTensor],
     adapter = SafetensorsTensors(stored)
     changes = changes_of(config, stored, base.architecture)
     rows = vocabulary_of(changes, stored, base.architecture)
-    architecture, left = settle_tie(str(folder), base.architecture, changes, adapter)
+    architecture, left, parted = settle_tie(str(folder), base.architecture, changes, adapter)
     name = (place.location or folder.resolve().name).rsplit("/", 1)[-1]
-    notes = tuple(f"its base: {note}" for note in base.notes)
+    notes = (*(f"its base: {note}" for note in base.notes), *parted)
     if not (folder / "tokenizer.json").is_file():
         if rows != architecture.vocabulary:
             raise InputError(
