@@ -1,6 +1,6 @@
 """`Checkpoint`: a SmolLM2 model at rest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -42,11 +42,13 @@ class Outline:
     name: str
     architecture: Architecture
     tokenizer: Tokenizer
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    """one sentence for each thing that was forgiven, or decided where two places differ"""
 
     @property
     def is_instruct(self) -> bool:
-        """Whether it talks: it has a chat template. Base models have none."""
-        return self.tokenizer.chat_template is not None
+        """Whether it talks: it has a chat template that renders what a user says. Base models have none."""
+        return self.tokenizer.talks
 
 
 @dataclass(frozen=True)

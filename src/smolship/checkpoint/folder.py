@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.chat_notes import chat_notes
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.config import end_ids, read_config
 from smolship.checkpoint.digest import weights_digest
@@ -47,7 +48,8 @@ def open_folder(
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, SafetensorsTensors(places), source)
+    tensors = SafetensorsTensors(places)
+    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source, notes=outline.notes)
 
 
 def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
@@ -67,7 +69,8 @@ def _outline(folder: Path, location: str | None, architecture: Architecture, end
     tokenizer = read_tokenizer_folder(folder, architecture)
     if tokenizer.chat_template is not None:
         architecture, tokenizer = _ending_turns(architecture, tokenizer, ends)
-    return Outline((location or folder.resolve().name).rsplit("/", 1)[-1], architecture, tokenizer)
+    name = (location or folder.resolve().name).rsplit("/", 1)[-1]
+    return Outline(name, architecture, tokenizer, notes=chat_notes(tokenizer))
 
 
 def _ending_turns(architecture: Architecture, tokenizer: Tokenizer, ends: list[int]) -> tuple[Architecture, Tokenizer]:

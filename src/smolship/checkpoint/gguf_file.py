@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.chat_notes import chat_notes
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
@@ -68,7 +69,7 @@ def open_gguf(
         already_quantised=stored_as not in _FLOATS,
     )
     tensors = GgufTensors(path, outline.architecture, places)
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source)
+    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source, notes=outline.notes)
 
 
 def outline_of_gguf(path: Path) -> Outline:
@@ -79,7 +80,7 @@ def outline_of_gguf(path: Path) -> Outline:
 def _outline(path: Path, header: GgufHeader) -> Outline:
     architecture = read_architecture(header.metadata, path.name)
     tokenizer = read_tokenizer(header.metadata, architecture, path.name)
-    return Outline(_model_name(path, header), architecture, tokenizer)
+    return Outline(_model_name(path, header), architecture, tokenizer, notes=chat_notes(tokenizer))
 
 
 def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) -> dict[str, GgufTensor]:
