@@ -19,6 +19,8 @@ class SourceRecord(Record):
     already_quantised: bool
     """if true, figures of low-bit files made from it flatter: its weights already lie on a low-bit grid"""
     instruct: bool
+    licence: str | None = None
+    """as the checkpoint itself names it; `None` if it does not"""
 
 
 class BackendRecord(Record):

@@ -1,6 +1,6 @@
 """`Checkpoint`: a SmolLM2 model at rest."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,8 @@ class Outline:
     name: str
     architecture: Architecture
     tokenizer: Tokenizer
+    licence: str | None = field(default=None, kw_only=True)
+    """as the checkpoint itself names it; `None` if it does not, and then no file does"""
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     """one sentence for each thing that was forgiven, or decided where two places differ"""
 
@@ -49,6 +51,11 @@ class Outline:
     def is_instruct(self) -> bool:
         """Whether it talks: it has a chat template that renders what a user says. Base models have none."""
         return self.tokenizer.talks
+
+    def whole(self, tensors: TensorSource, source: Source) -> "Checkpoint":
+        """The checkpoint that this is the outline of."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Checkpoint(**said, tensors=tensors, source=source)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.config import end_ids, read_config
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.licence import licence_of_folder
 from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor, read_places
 from smolship.checkpoint.tokenizer import Tokenizer
 from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
@@ -49,7 +50,7 @@ def open_folder(
         already_quantised=False,
     )
     tensors = SafetensorsTensors(places)
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source, notes=outline.notes)
+    return outline.whole(tensors, source)
 
 
 def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
@@ -70,7 +71,8 @@ def _outline(folder: Path, location: str | None, architecture: Architecture, end
     if tokenizer.chat_template is not None:
         architecture, tokenizer = _ending_turns(architecture, tokenizer, ends)
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
-    return Outline(name, architecture, tokenizer, notes=chat_notes(tokenizer))
+    licence, notes = licence_of_folder(folder)
+    return Outline(name, architecture, tokenizer, licence=licence, notes=(*chat_notes(tokenizer), *notes))
 
 
 def _ending_turns(architecture: Architecture, tokenizer: Tokenizer, ends: list[int]) -> tuple[Architecture, Tokenizer]:

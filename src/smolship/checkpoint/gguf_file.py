@@ -17,6 +17,7 @@ from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
 from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
 from smolship.checkpoint.gguf_metadata import read_architecture, read_tokenizer
+from smolship.checkpoint.licence import licence_of_gguf
 from smolship.checkpoint.values import require_finite
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
@@ -69,7 +70,7 @@ def open_gguf(
         already_quantised=stored_as not in _FLOATS,
     )
     tensors = GgufTensors(path, outline.architecture, places)
-    return Checkpoint(outline.name, outline.architecture, outline.tokenizer, tensors, source, notes=outline.notes)
+    return outline.whole(tensors, source)
 
 
 def outline_of_gguf(path: Path) -> Outline:
@@ -80,7 +81,9 @@ def outline_of_gguf(path: Path) -> Outline:
 def _outline(path: Path, header: GgufHeader) -> Outline:
     architecture = read_architecture(header.metadata, path.name)
     tokenizer = read_tokenizer(header.metadata, architecture, path.name)
-    return Outline(_model_name(path, header), architecture, tokenizer, notes=chat_notes(tokenizer))
+    licence = licence_of_gguf(header.metadata)
+    name, notes = _model_name(path, header), chat_notes(tokenizer)
+    return Outline(name, architecture, tokenizer, licence=licence, notes=notes)
 
 
 def _checked_places(path: Path, header: GgufHeader, architecture: Architecture) -> dict[str, GgufTensor]:

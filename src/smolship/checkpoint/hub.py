@@ -8,10 +8,18 @@ from pathlib import Path
 
 from smolship.checkpoint.checkpoint import Checkpoint, Outline
 from smolship.checkpoint.folder import open_folder, outline_of_folder
+from smolship.checkpoint.licence import README
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
-OUTLINE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+OUTLINE = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    README,
+)
 """What says all of a model but its weights."""
 FETCHED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
 """All that is fetched of a repository: no pickles, no code, no other formats."""

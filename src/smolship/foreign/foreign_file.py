@@ -50,7 +50,12 @@ class ForeignFile:
         parameters = checkpoint.architecture.parameters
         stored = sum(prod(line.shape) * line.bits_per_weight for line in self.coverage)
         manifest = Manifest(
-            source=SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source)),
+            source=SourceRecord(
+                name=checkpoint.name,
+                instruct=checkpoint.is_instruct,
+                licence=checkpoint.licence,
+                **asdict(checkpoint.source),
+            ),
             format=self.format,
             recipe=self.name,
             rounding="made elsewhere",

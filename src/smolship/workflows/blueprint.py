@@ -137,7 +137,9 @@ def blueprint_of(
     place = out / f"{checkpoint.name}-{recipe.name}-{line.label}"
     calibration = _described(checkpoint, order) if recipe.calibrated else None
     versions = {"smolship": __version__, **line.versions()}
-    source = SourceRecord(name=checkpoint.name, instruct=checkpoint.is_instruct, **asdict(checkpoint.source))
+    source = SourceRecord(
+        name=checkpoint.name, instruct=checkpoint.is_instruct, licence=checkpoint.licence, **asdict(checkpoint.source)
+    )
     return Blueprint(place, line, recipe, order.context, calibration, source, versions, grids)
 
 
