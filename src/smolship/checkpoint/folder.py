@@ -6,11 +6,13 @@ from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
+from smolship.checkpoint.chat_notes import chat_notes
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.config import max_positions_of, read_config, require_smollm2, stated_ids, vocabulary_of
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.folder_head import foreseen_head, with_head
 from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.licence import licence_of_folder
 from smolship.checkpoint.quantised import refuse_quantised
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor
@@ -83,7 +85,10 @@ def _read_outline(folder: Path, location: str | None) -> Outline:
     rows, longest = vocabulary_of(config, place), max_positions_of(config, place)
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
-    return Outline(name, read_config(config, place, ids), tokenizer, notes=ids.notes, ends_said=ids.said)
+    licence, unclear = licence_of_folder(folder)
+    notes = (*ids.notes, *chat_notes(tokenizer), *unclear)
+    architecture = read_config(config, place, ids)
+    return Outline(name, architecture, tokenizer, licence=licence, notes=notes, ends_said=ids.said)
 
 
 def _weights(folder: Path) -> Weights:

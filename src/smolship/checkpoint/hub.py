@@ -8,6 +8,7 @@ from pathlib import Path
 
 from smolship.checkpoint.checkpoint import Checkpoint, Outline
 from smolship.checkpoint.folder import open_folder, outline_of_folder
+from smolship.checkpoint.licence import README
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
@@ -19,6 +20,7 @@ OUTLINE = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    README,
 )
 """What says all of a model but its weights."""
 FETCHED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
