@@ -21,7 +21,7 @@ class ReaderGone(BaseException):
 
 
 class _Pipe(FileIO):
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError as error:
