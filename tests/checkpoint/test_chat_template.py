@@ -125,7 +125,7 @@ FAULTS = {
         "{% for i in range(99999) %}{{ 'word ' * 999 }}{% endfor %}",
         f"more than {LONGEST:,} characters",
     ),
-    "what it raises itself": ("{{ raise_exception('no\n\n  more') }}", r"\(no more\)"),
+    "what it raises itself": ("{{ raise_exception('no\n\n  more\x1b[2J') }}", r"\(no more \[2J\)"),
 }
 
 
@@ -145,6 +145,8 @@ def test_what_a_template_raises_is_its_own_fault(fault: str) -> None:
         (EITHER, set()),
         ("{% for m in messages %}{% for letter in m.content %}{{ letter }}{% endfor %}{% endfor %}", set()),
         ("{{ messages[0].content | upper }}", set()),
+        ("{% set c = messages[0].content %}{{ c | upper if c is string else c }}", set()),
+        ("{% set c = messages[0].content %}{{ c | upper if c is string else c | tojson }}", set()),
         ("{{ messages[0].content | length }}", set()),
         (PARTS, {"user", "system", "assistant"}),
         (USER_IN_PARTS, {"user"}),
