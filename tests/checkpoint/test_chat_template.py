@@ -248,6 +248,10 @@ NOTES: dict[str, tuple[str | None, list[str]]] = {
     "parts": (PARTS, ["wants content as a list of parts (of assistant, system, user)"]),
     "one turn": (ONE_TURN_ONLY, ["system message (one at a time)", "three turns (one at a time)", "gets no TEMPLATE"]),
     "another language": ("{{ messages[0].content }}", ["is not ChatML: Ollama's Modelfile (GGUF) gets no TEMPLATE"]),
+    "words in JSON": (
+        TURN.join(["{% for m in messages %}", "{% endfor %}"]).replace("m['content']", "m['content'] | tojson"),
+        ["does not write a user's words as they are: text to calibrate on is sampled", "gets no TEMPLATE"],
+    ),
     "a broken one": (
         "{% if %}",
         [
