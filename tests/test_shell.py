@@ -93,13 +93,19 @@ def test_an_argument_that_is_no_text_is_one_sentence() -> None:
     done = subprocess.run([*SMOLSHIP, "inspect", b"caf\xe9"], capture_output=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
-    assert b"the argument 'caf\\udce9' is not UTF-8" in done.stderr
+    assert b"the argument 'caf\\udce9' is not utf-8 text" in done.stderr
+
+
+def test_a_locale_that_reads_no_utf8_is_named() -> None:
+    done = ended("inspect", "é", LC_ALL="POSIX", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 2
+    assert b"text: set LC_ALL=C.UTF-8" in done.stderr
 
 
 def test_nor_can_a_folder_be_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_tiny_checkpoint(tmp_path / "plain").rename(tmp_path / os.fsdecode(b"caf\xe9"))
     monkeypatch.chdir(folder)
-    with pytest.raises(InputError, match="is not UTF-8: write it in UTF-8, or rename"):
+    with pytest.raises(InputError, match="is not utf-8 text: write it in UTF-8, or rename"):
         open_checkpoint(".")
 
 
@@ -108,7 +114,7 @@ def test_nor_can_a_folder_be_called_so(tmp_path: Path, monkeypatch: pytest.Monke
     [
         (b"h\xffi\n", "utf-8", "strict", "stdin is not utf-8 text (byte 0xff)"),
         (b"h\xc3\xa9\n", "ascii", "strict", "stdin is not ascii text (byte 0xc3)"),
-        (b"h\xffi\n", "utf-8", "surrogateescape", "is not UTF-8"),
+        (b"h\xffi\n", "utf-8", "surrogateescape", "is not utf-8 text: write it in UTF-8"),
     ],
 )
 def test_what_is_asked_on_stdin_has_to_be_text(

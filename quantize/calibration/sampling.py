@@ -35,8 +35,6 @@ DOCUMENTS = (
 """how a document of the pretraining kind begins"""
 QUESTIONS = ("", "What", "Write", "How", "Explain", "I", "Can you", "```python\n")
 """how a user begins; the model writes the rest of the question and the answer"""
-_WORDS = "\0"
-_USER = ({"role": "user", "content": _WORDS},)
 
 
 def openings(tokenizer: Tokenizer, count: int) -> list[Opening]:
@@ -47,8 +45,8 @@ def openings(tokenizer: Tokenizer, count: int) -> list[Opening]:
     documents = [
         Opening(tuple(tokenizer.encode("<|endoftext|>" + text)), t) for t in TEMPERATURES for text in DOCUMENTS
     ]
-    before, words, _ = tokenizer.render_chat(_USER).partition(_WORDS) if tokenizer.talks else ("", "", "")
-    if not words:
+    before = tokenizer.before_words
+    if before is None:
         return [documents[i % len(documents)] for i in range(count)]
     questions = [Opening(tuple(tokenizer.encode(before + text)), t) for t in TEMPERATURES for text in QUESTIONS]
     return [

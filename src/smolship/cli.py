@@ -16,7 +16,7 @@ import typer
 from smolship import __version__
 from smolship.errors import InputError, RuntimeFailure, SmolshipError
 from smolship.quiet import VERBOSE
-from smolship.streams import READER_GONE, ReaderGone, guard_streams, let_go, require_utf8
+from smolship.streams import READER_GONE, ReaderGone, guard_streams, let_go, require_text
 from smolship.terminal import QUIET, messages, output
 from smolship.verbs import build, chat, compare, devices, gate, look, mobile
 
@@ -101,7 +101,7 @@ def main() -> None:
 def _run() -> None:
     try:
         for argument in sys.argv[1:]:
-            require_utf8(argument, "the argument")
+            require_text(argument, "the argument")
         try:
             app()
         finally:

@@ -21,7 +21,7 @@ class ReaderGone(BaseException):
 
 
 class _Pipe(FileIO):
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError as error:
@@ -62,14 +62,16 @@ def let_go() -> None:
             os.close(sink)
 
 
-def require_utf8(text: str, what: str) -> None:
-    """`InputError` if a shell or a disk gave bytes that are no UTF-8: no manifest and no tokenizer can hold them."""
+def require_text(text: str, what: str, encoding: str = sys.getfilesystemencoding()) -> None:
+    """`InputError` if a shell or a disk gave bytes that are no `encoding`: no manifest and no tokenizer holds those."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"{what} {text!r} is not UTF-8: write it in UTF-8, or rename the file that it names"
-        ) from error
+        utf8 = encoding.lower().replace("-", "") == "utf8"
+        way_out = (
+            "write it in UTF-8, or rename the file that it names" if utf8 else "set LC_ALL=C.UTF-8, and write UTF-8"
+        )
+        raise InputError(f"{what} {text!r} is not {encoding} text: {way_out}") from error
 
 
 def ask(prompt: str) -> str | None:
@@ -83,5 +85,5 @@ def ask(prompt: str) -> str | None:
             f"stdin is not {error.encoding} text (byte {error.object[error.start]:#04x}): give UTF-8 text, "
             "and set PYTHONIOENCODING=utf-8 if the terminal's encoding is another"
         ) from error
-    require_utf8(line, "the line")
+    require_text(line, "the line", sys.stdin.encoding)
     return line

@@ -100,14 +100,14 @@ TEMPLATES = {
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_what_transformers_renders_is_rendered(name: str) -> None:
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from transformers.utils import chat_template_utils
 
+    theirs: Any = chat_template_utils.render_jinja_template
     for messages in CHATS:
         for prompt in (True, False):
-            theirs, _ = render_jinja_template(
-                [messages], chat_template=TEMPLATES[name], add_generation_prompt=prompt, **TOKENS
-            )
-            assert render(TEMPLATES[name], messages, TOKENS, add_generation_prompt=prompt) == theirs[0]
+            given = {"chat_template": TEMPLATES[name], "add_generation_prompt": prompt, **TOKENS}
+            expected = theirs([messages], **given)[0][0]
+            assert render(TEMPLATES[name], messages, TOKENS, add_generation_prompt=prompt) == expected
 
 
 FAULTS = {
@@ -125,7 +125,7 @@ FAULTS = {
         "{% for i in range(99999) %}{{ 'word ' * 999 }}{% endfor %}",
         f"more than {LONGEST:,} characters",
     ),
-    "what it raises itself": ("{{ raise_exception('no\n\n  more') }}", r"\(no more\)"),
+    "what it raises itself": ("{{ raise_exception('no\n\n  more\x1b[2J') }}", r"\(no more \[2J\)"),
 }
 
 
@@ -145,6 +145,8 @@ def test_what_a_template_raises_is_its_own_fault(fault: str) -> None:
         (EITHER, set()),
         ("{% for m in messages %}{% for letter in m.content %}{{ letter }}{% endfor %}{% endfor %}", set()),
         ("{{ messages[0].content | upper }}", set()),
+        ("{% set c = messages[0].content %}{{ c | upper if c is string else c }}", set()),
+        ("{% set c = messages[0].content %}{{ c | upper if c is string else c | tojson }}", set()),
         ("{{ messages[0].content | length }}", set()),
         (PARTS, {"user", "system", "assistant"}),
         (USER_IN_PARTS, {"user"}),
@@ -246,6 +248,10 @@ NOTES: dict[str, tuple[str | None, list[str]]] = {
     "parts": (PARTS, ["wants content as a list of parts (of assistant, system, user)"]),
     "one turn": (ONE_TURN_ONLY, ["system message (one at a time)", "three turns (one at a time)", "gets no TEMPLATE"]),
     "another language": ("{{ messages[0].content }}", ["is not ChatML: Ollama's Modelfile (GGUF) gets no TEMPLATE"]),
+    "words in JSON": (
+        TURN.join(["{% for m in messages %}", "{% endfor %}"]).replace("m['content']", "m['content'] | tojson"),
+        ["does not write a user's words as they are: text to calibrate on is sampled", "gets no TEMPLATE"],
+    ),
     "a broken one": (
         "{% if %}",
         [

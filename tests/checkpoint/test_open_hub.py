@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tiny import write_tiny_checkpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "someone/TinyLM2-Instruct"
@@ -48,6 +49,12 @@ OUTLINE = """
 import sys
 from smolship.checkpoint import open_outline
 print(open_outline(sys.argv[1], revision=sys.argv[2] or None).name)
+"""
+
+LICENCE = """
+import sys
+from smolship.checkpoint import open_checkpoint, open_outline
+print(open_outline(sys.argv[1]).licence, open_checkpoint(sys.argv[1]).licence)
 """
 
 
@@ -140,6 +147,14 @@ def test_an_outline_fetches_no_weights(tmp_path: Path, tiny_folder: Path) -> Non
     assert list(tmp_path.rglob("tokenizer.json"))
     assert not list(tmp_path.rglob("*.safetensors"))
     assert opened(tmp_path, "http://127.0.0.1:9", program=OUTLINE, HF_HUB_OFFLINE="1") == "TinyLM2-Instruct"
+
+
+def test_the_licence_is_fetched_too(tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    with served(folder) as hub:
+        assert opened(tmp_path / "cache", hub, program=LICENCE) == "mit mit"
+    assert opened(tmp_path / "cache", "http://127.0.0.1:9", program=LICENCE, HF_HUB_OFFLINE="1") == "mit mit"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def of_format(manifest: Manifest, name: str) -> Manifest:
         ("hub", "HuggingFaceTB/SmolLM2-360M", "HuggingFaceTB/SmolLM2-360M", None),
         ("hub", "somebody/their-smollm2", "somebody/their-smollm2", None),
         ("hub", "somebody/their-smollm2", "somebody/their-smollm2", "mit"),
-        ("hub", HOSTILE, HOSTILE, " ".join(HOSTILE.split())),
+        ("hub", HOSTILE, HOSTILE, None),
         ("folder", "SmolLM2-135M-Instruct", None, None),
         ("folder", "SmolLM2-135M-Instruct", None, "cc-by-nc-4.0"),
         ("gguf", "SmolLM2-135M.gguf", None, None),
@@ -74,6 +74,13 @@ def test_the_hub_reads_the_head_and_only_a_licence_that_the_checkpoint_names(
     assert (f"names its licence as *{plain(licence or '')}*" in text) == (licence is not None and not family)
     assert "https://www.apache.org/licenses/LICENSE-2.0" in text
     assert "the weights were quantised" in text
+
+
+def test_a_licence_that_is_no_name_of_the_hubs_is_another(manifest: Manifest, tiny_checkpoint: Checkpoint) -> None:
+    text = render_card(manifest, replace(tiny_checkpoint, licence="My *own* licence: v1"))
+    head = vars(ModelCard(text).data)
+    assert (head["license"], head["license_name"]) == ("other", "my-own-licence-v1")
+    assert r"names its licence as *My \*own\* licence: v1*" in text
 
 
 def test_a_hostile_name_is_shown_as_it_is(manifest: Manifest, tiny_checkpoint: Checkpoint) -> None:

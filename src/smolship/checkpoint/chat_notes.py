@@ -20,6 +20,11 @@ def chat_notes(tokenizer: Tokenizer) -> tuple[str, ...]:
             f"the chat template refuses a conversation of three turns ({reason}): smolship's own chats of several "
             "turns are left out"
         )
+    if tokenizer.before_words is None:
+        notes.append(
+            "the chat template does not write a user's words as they are: text to calibrate on is sampled as documents "
+            "alone"
+        )
     if tokenizer.tells_time:
         notes.append(
             f"the chat template tells the time: smolship's own chats are rendered as on {DAY:%Y-%m-%d}, on every day"

@@ -1,5 +1,6 @@
 """A chat template rendered as transformers renders it, and what rendering shows of it: the clock, lists of parts."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -20,7 +21,9 @@ ONE_TURN = [{"role": "user", "content": "a"}]
 SYSTEM_TURN = [{"role": "system", "content": "s"}, *ONE_TURN]
 THREE_TURNS = [*ONE_TURN, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
 """conversations that show what a template does"""
-_MARK = "The words that are looked for."
+_MARK = "Words that are looked for"
+_QUOTED = re.compile(rf"""["']text["']\s*:\s*["']{_MARK}""")
+"""the whole of a part, written as Python or JSON: by a template that knows no parts"""
 _ROLES: dict[str, list[dict[str, str]]] = {
     "user": [{"role": "user", "content": _MARK}],
     "system": [{"role": "system", "content": _MARK}, *ONE_TURN],
@@ -88,7 +91,7 @@ def parted_roles(template: str, tokens: tuple[tuple[str, str], ...]) -> frozense
         as_text, as_parts = (
             _attempt(template, _shaped(messages, roles), tokens) for roles in (parted, parted | {role})
         )
-        if _MARK not in as_text and _MARK in as_parts:
+        if _MARK not in as_text and _MARK in as_parts and not _QUOTED.search(as_parts):
             parted |= {role}
     return parted
 
@@ -133,6 +136,12 @@ def _written(
     # A template is a program that came with the checkpoint: whatever it raises, and whatever Jinja and Python's own
     # compiler raise at it, is the template's own fault and no defect of smolship. Nothing else runs in this block.
     except Exception as error:
-        said = " ".join(str(error).split())[:_SHOWN]
+        said = _on_one_line(str(error))
         raise Unrenderable(said if isinstance(error, TemplateError) else f"{type(error).__name__}: {said}") from error
     return "".join(written)
+
+
+def _on_one_line(text: str) -> str:
+    """A beginning of it, without what would move a terminal's cursor or begin another line of a file."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(printable.split())[:_SHOWN]

@@ -14,7 +14,7 @@ from smolship.checkpoint.hub import open_hub, outline_of_hub
 from smolship.checkpoint.recognised import OTHER_RUNTIMES, PICKLES
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
-from smolship.streams import require_utf8
+from smolship.streams import require_text
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED = (
@@ -73,7 +73,7 @@ def _open(spec: str, revision: str | None, ways: _Ways[Opened]) -> Opened:
         raise InputError(f"{spec!r} names the home of a user who is not known here: {_WANTED}") from error
     if path.exists():
         _refuse_revision(spec, revision)
-        require_utf8(path.resolve().name, "the name")
+        require_text(path.resolve().name, "the name")
         return _open_path(path, ways)
     if _HUB_ID.fullmatch(spec) and not spec.endswith((".gguf", ".safetensors", *PICKLES)):
         return ways.hub(spec)

@@ -98,6 +98,15 @@ class Tokenizer:
         return self.accepted(chat.ONE_TURN) is not None
 
     @cached_property
+    def before_words(self) -> str | None:
+        """The text before a user's words; `None` where no template writes them as they are."""
+        words = "\0"
+        if not self.talks:
+            return None
+        before, found, _ = self.render_chat([{"role": "user", "content": words}]).partition(words)
+        return before if found else None
+
+    @cached_property
     def tells_time(self) -> bool:
         """Whether the chat template looks at the clock, so that another day may give another text."""
         return self.chat_template is not None and any(
