@@ -73,7 +73,7 @@ def outline_of_gguf(path: Path) -> Outline:
 
 
 def _outline(path: Path, header: GgufHeader) -> Outline:
-    architecture = read_architecture(header.metadata, path.name, tied=gguf_name(HEAD) not in header.tensors)
+    architecture = read_architecture(header, path.name)
     tied, notes = _tied(path, header)
     architecture = replace(architecture, tied=tied)
     tokenizer = read_tokenizer(header.metadata, architecture, path.name)

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.architecture import HEAD, Architecture
+from smolship.checkpoint.gguf_header import GgufHeader
+from smolship.checkpoint.gguf_layout import gguf_name
 from smolship.checkpoint.tokenizer import AddedToken, Tokenizer
 from smolship.checkpoint.tokenizer_checks import require_whole
 from smolship.errors import InputError
@@ -13,11 +15,12 @@ from smolship.errors import InputError
 _CONTROL, _USER_DEFINED = 3, 4  # llama.cpp's token types
 
 
-def read_architecture(metadata: Mapping[str, Any], file: str, *, tied: bool) -> Architecture:
+def read_architecture(header: GgufHeader, file: str) -> Architecture:
     """The numbers of the model; `InputError` if the GGUF is no llama, stretches its positions or lacks one of them.
 
-    Whether it is `tied` no entry says: it is where the file has no head.
+    No entry says whether it is tied: it is where the file has no head.
     """
+    metadata = header.metadata
     family = metadata.get("general.architecture")
     if family != "llama":
         raise InputError(f"{file} holds a model of architecture {family!r}, wanted 'llama': give a GGUF of SmolLM2")
@@ -46,7 +49,7 @@ def read_architecture(metadata: Mapping[str, Any], file: str, *, tied: bool) -> 
         bos_id=_token_id(metadata, "tokenizer.ggml.bos_token_id", file, default=eos_id),
         eos_id=eos_id,
         pad_id=_token_id(metadata, "tokenizer.ggml.padding_token_id", file, default=eos_id),
-        tied=tied,
+        tied=gguf_name(HEAD) not in header.tensors,
     )
 
 

@@ -11,9 +11,12 @@ from smolship.checkpoint.folder import open_folder, outline_of_folder
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 
-OUTLINE = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-"""What says all of a model but its weights."""
-FETCHED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
+OUTLINE = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+    "model.safetensors.index.json",
+)
+"""What says all of a model but its weights; the index has their names."""
+FETCHED = (*OUTLINE, "model*.safetensors")
 """All that is fetched of a repository: no pickles, no code, no other formats."""
 
 

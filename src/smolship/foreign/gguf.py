@@ -4,7 +4,7 @@ from math import prod
 from pathlib import Path
 
 from smolship.artefact import TensorRecord
-from smolship.checkpoint.architecture import HEAD, Architecture
+from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
 from smolship.checkpoint.gguf_layout import gguf_name
 from smolship.checkpoint.gguf_metadata import read_architecture
@@ -21,7 +21,7 @@ def open_gguf(path: Path, context: int | None) -> ForeignFile:
     header = read_header(path)
     if header.metadata.get("split.count") not in (None, 0, 1):
         raise InputError(f"{path.name} is one part of several: join them with llama.cpp's gguf-split --merge")
-    architecture = read_architecture(header.metadata, path.name, tied=gguf_name(HEAD) not in header.tensors)
+    architecture = read_architecture(header, path.name)
     chosen, notes = choose_context(name, architecture.max_positions, context)
     return ForeignFile(
         name=name,

@@ -122,7 +122,7 @@ def _shipped(artefact: Artefact) -> tuple[str | None, Mapping[str, str]]:
     """The chat template and the tokens it may name, out of the files that ship."""
     if artefact.manifest.format == "gguf":
         header = read_header(artefact.model_path)
-        tokenizer = read_tokenizer(header.metadata, read_architecture(header.metadata, "model"), "model")
+        tokenizer = read_tokenizer(header.metadata, read_architecture(header, "model"), "model")
         return tokenizer.chat_template, tokenizer.roles
     config = json.loads(_config(artefact.folder).read_text(encoding="utf-8"))
     return config.get("chat_template"), {role: config[role] for role in _ROLES}
