@@ -58,6 +58,13 @@ print(open_outline(sys.argv[1]).licence, open_checkpoint(sys.argv[1]).licence)
 """
 
 
+NOTES = """
+import sys
+from smolship.checkpoint import open_outline
+print(*open_outline(sys.argv[1], revision=sys.argv[2] or None).notes)
+"""
+
+
 class Hub(BaseHTTPRequestHandler):
     """The three requests that fetching a repository takes."""
 
@@ -155,6 +162,16 @@ def test_the_licence_is_fetched_too(tmp_path: Path) -> None:
     with served(folder) as hub:
         assert opened(tmp_path / "cache", hub, program=LICENCE) == "mit mit"
     assert opened(tmp_path / "cache", "http://127.0.0.1:9", program=LICENCE, HF_HUB_OFFLINE="1") == "mit mit"
+
+
+def test_an_outline_of_shards_knows_by_their_index_that_there_is_a_head(tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny", tie_word_embeddings=False, shards=2)
+    config = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    with served(folder) as hub:
+        said = opened(tmp_path / "cache", hub, program=NOTES)
+    assert said.startswith("config.json says tie_word_embeddings true, and model.safetensors.index.json lists lm_head")
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -77,10 +77,10 @@ def outline_of_gguf(path: Path) -> Outline:
 def _outline(path: Path, header: GgufHeader) -> Outline:
     refuse_other_gguf(path, header)
     tied, heads = _tied(path, header)
-    architecture, tokenizer, ids = read_model(header.metadata, path.name, tied=tied)
+    architecture, tokenizer, ids = read_model(header, path.name)
     name, licence = _model_name(path, header), licence_of_gguf(header.metadata)
     notes = (*ids.notes, *chat_notes(tokenizer), *heads)
-    return Outline(name, architecture, tokenizer, licence=licence, notes=notes, ends_said=ids.said)
+    return Outline(name, replace(architecture, tied=tied), tokenizer, licence=licence, notes=notes, ends_said=ids.said)
 
 
 def _tied(path: Path, header: GgufHeader) -> tuple[bool, tuple[str, ...]]:

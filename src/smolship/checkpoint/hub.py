@@ -20,10 +20,11 @@ OUTLINE = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    "model.safetensors.index.json",
     README,
 )
-"""What says all of a model but its weights."""
-FETCHED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
+"""What says all of a model but its weights; the index has their names."""
+FETCHED = (*OUTLINE, "model*.safetensors")
 """All that is fetched of a repository: no pickles, no code, no other formats."""
 
 

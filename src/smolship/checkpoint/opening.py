@@ -51,7 +51,10 @@ def open_checkpoint(spec: str, *, revision: str | None = None, progress: Progres
 
 
 def open_outline(spec: str, *, revision: str | None = None, progress: Progress = Silent()) -> Outline:
-    """What `spec` names, without its weights: of those nothing is fetched, and they are not looked at on disk."""
+    """What `spec` names, without its weights: of those nothing is fetched.
+
+    On disk no more is read of them than tells whether a head differs from the embedding, where there are both.
+    """
     outline = _Ways(
         embedded=lambda: outline_of_gguf(embedded_path()),
         folder=outline_of_folder,

@@ -129,7 +129,7 @@ def _shipped(artefact: Artefact) -> tuple[str | None, Mapping[str, str]]:
     """The chat template and the tokens it may name, out of the files that ship."""
     if artefact.manifest.format == "gguf":
         header = read_header(artefact.model_path)
-        _, tokenizer, _ = read_model(header.metadata, "model", tied=True)
+        _, tokenizer, _ = read_model(header, "model")
         return tokenizer.chat_template, tokenizer.roles
     config = json.loads(_config(artefact.folder).read_text(encoding="utf-8"))
     return config.get("chat_template"), {role: config[role] for role in _ROLES if role in config}
