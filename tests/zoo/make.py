@@ -72,8 +72,9 @@ def unpack_llama_cpp(work: Path) -> None:
     place, inside = work / "llama.cpp", "/vendor/llama.cpp/"
     if place.is_dir():
         return
-    fetch = ["download", "--no-deps", "--no-binary", "llama-cpp-python", "--dest", work / "sources", LLAMA_CPP]
-    subprocess.run([work / "environments" / "transformers5" / "bin" / "pip", *fetch], check=True)
+    pip, sources = str(work / "environments" / "transformers5" / "bin" / "pip"), str(work / "sources")
+    fetch = ["download", "--no-deps", "--no-binary", "llama-cpp-python", "--dest", sources, LLAMA_CPP]
+    subprocess.run([pip, *fetch], check=True)
     (archive,) = (work / "sources").glob("llama_cpp_python-*.tar.gz")
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():

@@ -21,8 +21,6 @@ from zoo.saved import (
 )
 from zoo.trained import chat_format, cloned_template, supervised
 
-FAST = {"tokenizer_class": "PreTrainedTokenizerFast"}
-
 MAKERS: dict[str, dict[str, Maker]] = {
     "transformers4": {
         "base": plain("base", "base"),
@@ -57,7 +55,7 @@ MAKERS: dict[str, dict[str, Maker]] = {
     },
     "transformers5": {
         "v5-base": plain("base", "base"),
-        "v5-instruct": plain("instruct", "instruct", **FAST),
+        "v5-instruct": plain("instruct", "instruct", tokenizer_class="PreTrainedTokenizerFast"),
         "v5-gpt2-tokenizer": plain("instruct", "instruct", tokenizer_class="GPT2Tokenizer"),
         "v5-byte-level": plain("byte-level", "byte-level"),
         "v5-several-ends": several_ends,
