@@ -19,6 +19,7 @@ OUTLINE = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
     "model.safetensors.index.json",
     README,
