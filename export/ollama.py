@@ -5,8 +5,7 @@ default system message, so it is written only for a checkpoint whose own Jinja t
 """
 
 from smolship.checkpoint import Outline
-
-_PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+from smolship.checkpoint.chatml import default_system, unlike_chatml
 
 
 def modelfile(checkpoint: Outline, model_file: str, context: int) -> str:
@@ -14,7 +13,10 @@ def modelfile(checkpoint: Outline, model_file: str, context: int) -> str:
     lines = [f"FROM ./{model_file}", f"PARAMETER num_ctx {context}"]
     template = go_template(checkpoint)
     if template is None:
-        lines.append("# No TEMPLATE: this checkpoint's chat template is not ChatML; Ollama reads it from the GGUF.")
+        lines.append(
+            f"# No TEMPLATE: this checkpoint's chat template {_obstacle(checkpoint)}; "
+            "Ollama takes one of its own that is like the GGUF's, or none."
+        )
     else:
         lines.append(f'TEMPLATE """{template}"""')
     if checkpoint.is_instruct:
@@ -24,19 +26,19 @@ def modelfile(checkpoint: Outline, model_file: str, context: int) -> str:
 
 
 def go_template(checkpoint: Outline) -> str | None:
-    """The checkpoint's chat template in Go's syntax, the bare prompt for a base model, `None` if it is not ChatML."""
+    """The chat template in Go's syntax, the bare prompt for a base model, `None` if Go's syntax cannot say the same."""
     if not checkpoint.is_instruct:
         return "{{ .Prompt }}"
-    render = checkpoint.tokenizer.render_chat
-    system = render(_PROBE).removesuffix(_chatml(_PROBE))
-    with_system = [{"role": "system", "content": "s"}, *_PROBE]
-    if render(_PROBE) != system + _chatml(_PROBE) or render(with_system) != _chatml(with_system) or '"""' in system:
+    if _obstacle(checkpoint) is not None:
         return None
+    system = default_system(checkpoint.tokenizer)
     default = f'{{{{ if and (eq $i 0) (ne .Role "system") }}}}{system}{{{{ end }}}}' if system else ""
     turn = "<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n"
     return f"{{{{ range $i, $_ := .Messages }}}}{default}{turn}{{{{ end }}}}<|im_start|>assistant\n"
 
 
-def _chatml(messages: list[dict[str, str]]) -> str:
-    turns = (f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
-    return "".join(turns) + "<|im_start|>assistant\n"
+def _obstacle(checkpoint: Outline) -> str | None:
+    """What Go's syntax, or the quotes of a Modelfile, cannot say of the chat template."""
+    unlike = unlike_chatml(checkpoint.tokenizer)
+    system = default_system(checkpoint.tokenizer) if unlike is None else ""
+    return next((f"has {quote} in its system message" for quote in ('"""', "{{") if quote in system), unlike)

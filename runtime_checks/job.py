@@ -59,7 +59,7 @@ class Asked:
 
 def questions_for(tokenizer: Tokenizer, count: int | None = None) -> Asked:
     """Everything of `prompts`, of the questions the first `count`, as this checkpoint's own tokenizer spells it."""
-    chats = conversations() if tokenizer.chat_template is not None else ()
+    chats = conversations(tokenizer)
     rendered = tuple(tokenizer.render_chat(chat.messages) for chat in chats)
     return Asked(
         questions(tokenizer)[:count], TEXTS, _ids(tokenizer, TEXTS), chats, rendered, _ids(tokenizer, rendered)

@@ -63,15 +63,15 @@ class Conversation:
 
 
 def questions(tokenizer: Tokenizer) -> tuple[Question, ...]:
-    """Chat questions for a model that has a chat template, texts to complete for one that has none."""
+    """Chat questions for a model that talks, without a system turn if it takes none; else texts to complete."""
     table = _table()
-    if tokenizer.chat_template is None:
+    if not tokenizer.talks:
         return tuple(
             Question(line["name"], line["text"], line["text"], line["expected"], ends=False)
             for line in table["completion"]
         )
     return tuple(
-        Question(line["name"], tokenizer.render_chat(_turns(line)), line["user"], line["expected"], ends=line["ends"])
+        Question(line["name"], _prompt(tokenizer, line), line["user"], line["expected"], ends=line["ends"])
         for line in table["chat"]
     )
 
@@ -86,9 +86,15 @@ def example_text() -> str:
     return str(_table()["completion"][0]["text"])
 
 
-def conversations() -> tuple[Conversation, ...]:
-    """The conversations on which chat templates are compared."""
-    return tuple(Conversation(line["name"], tuple(line["messages"])) for line in _table()["conversation"])
+def conversations(tokenizer: Tokenizer) -> tuple[Conversation, ...]:
+    """The conversations on which chat templates are compared: those that the checkpoint's takes, as it takes them."""
+    lines = [(line["name"], tokenizer.accepted(line["messages"])) for line in _table()["conversation"]]
+    return tuple(Conversation(name, tuple(messages)) for name, messages in lines if messages is not None)
+
+
+def _prompt(tokenizer: Tokenizer, line: dict[str, Any]) -> str:
+    turns = _turns(line)
+    return tokenizer.render_chat(tokenizer.accepted(turns) or turns)
 
 
 def _turns(line: dict[str, Any]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from smolship.checkpoint import Tokenizer
+from smolship.checkpoint.chat_template import THREE_TURNS
 from smolship.errors import InputError
 from smolship.text_file import read_text_file
 
@@ -26,11 +27,17 @@ def _prose(_tokenizer: Tokenizer) -> str:
 
 
 def _chat(tokenizer: Tokenizer) -> str:
-    """The dialogues one after another, as the checkpoint's template renders each."""
+    """The dialogues one after another, as the checkpoint's template renders each; without those that it refuses."""
     if tokenizer.chat_template is None:
         raise InputError("this checkpoint has no chat template (it is a base model): take --text prose or --text code")
-    dialogues = tomllib.loads(_stored("chat.toml"))["conversation"]
-    return "".join(tokenizer.render_chat(one["messages"], add_generation_prompt=False) for one in dialogues)
+    dialogues = [tokenizer.accepted(one["messages"]) for one in tomllib.loads(_stored("chat.toml"))["conversation"]]
+    text = "".join(tokenizer.render_chat(one, add_generation_prompt=False) for one in dialogues if one is not None)
+    if not text:
+        raise InputError(
+            f"the checkpoint's chat template renders no dialogue ({tokenizer.refusal(THREE_TURNS)}): "
+            "take --text prose or --text code, or repair the template"
+        )
+    return text
 
 
 def _code(_tokenizer: Tokenizer) -> str:
@@ -56,6 +63,11 @@ def text_for(tokenizer: Tokenizer, which: str | Path) -> Text:
         return Text(name, make(tokenizer), own=True)
     file = read_text_file(Path(which), f"give a plain text file, or one of {', '.join(KINDS)}")
     return Text(file.name, file.content, own=False)
+
+
+def kinds_for(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The kinds that there is text of: chat where the checkpoint's template renders dialogues."""
+    return tuple(kind for kind in KINDS if kind != "chat" or tokenizer.accepted(THREE_TURNS) is not None)
 
 
 def _stored(name: str) -> str:

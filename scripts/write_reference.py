@@ -49,7 +49,7 @@ def recipes() -> str:
             "# Recipes and grids\n",
             "A recipe says which width each kind of tensor gets; norms stay in float32.\n",
             markdown_table(
-                ("recipe", "layers", "embedding and tied head", "rounding", "what for", "takes (135M, two cores)"),
+                ("recipe", "layers", "embedding and head", "rounding", "what for", "takes (135M, two cores)"),
                 chosen,
             ),
             "What a width is in each format; where a format lacks it, the recipe is refused and the tensor named.\n",

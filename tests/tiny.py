@@ -107,7 +107,7 @@ def write_tiny_checkpoint(
 ) -> Path:
     """Write a whole checkpoint into `folder` (made if missing) and return it; `overrides` go into `config.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = tiny_config(instruct=instruct, **overrides)
+    config = tiny_config(instruct=instruct, **{"torch_dtype": dtype} | overrides)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     roles = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     (folder / "generation_config.json").write_text(json.dumps({"_from_model_config": True, **roles}))

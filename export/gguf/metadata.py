@@ -15,7 +15,8 @@ def add_metadata(writer: Any, checkpoint: Outline, context: int, file_type: str)
 
     a = checkpoint.architecture
     writer.add_name(checkpoint.name)
-    writer.add_license("apache-2.0")
+    if checkpoint.licence is not None:
+        writer.add_license(checkpoint.licence)
     writer.add_context_length(context)
     writer.add_embedding_length(a.hidden)
     writer.add_block_count(a.layers)

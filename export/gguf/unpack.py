@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from smolship.checkpoint.architecture import HEAD
 from smolship.checkpoint.gguf_header import read_header
 from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
 from smolship.checkpoint.gguf_metadata import read_architecture
@@ -19,7 +18,7 @@ def unpack(folder: Path) -> dict[str, Blocks]:
     import gguf
 
     header = read_header(folder / MODEL_FILE)
-    architecture = read_architecture(header.metadata, MODEL_FILE, tied=gguf_name(HEAD) not in header.tensors)
+    architecture = read_architecture(header, MODEL_FILE)
     data = np.memmap(folder / MODEL_FILE, np.uint8, "r")
     blocks = {}
     for name, shape in architecture.shapes().items():

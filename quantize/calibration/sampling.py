@@ -38,13 +38,16 @@ QUESTIONS = ("", "What", "Write", "How", "Explain", "I", "Can you", "```python\n
 
 
 def openings(tokenizer: Tokenizer, count: int) -> list[Opening]:
-    """`count` openings, two documents for each conversation; a base model, without a chat template, has documents."""
+    """`count` openings, two documents for each conversation.
+
+    A base model has documents alone, and so has one whose chat template does not write a user's words as they are.
+    """
     documents = [
         Opening(tuple(tokenizer.encode("<|endoftext|>" + text)), t) for t in TEMPERATURES for text in DOCUMENTS
     ]
-    if tokenizer.chat_template is None:
+    before = tokenizer.before_words
+    if before is None:
         return [documents[i % len(documents)] for i in range(count)]
-    before = tokenizer.render_chat([{"role": "user", "content": "\0"}]).partition("\0")[0]
     questions = [Opening(tuple(tokenizer.encode(before + text)), t) for t in TEMPERATURES for text in QUESTIONS]
     return [
         questions[i // 3 % len(questions)] if i % 3 == 2 else documents[(i - i // 3) % len(documents)]

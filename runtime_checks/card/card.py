@@ -7,7 +7,8 @@ from jinja2 import Environment
 
 from smolship.artefact import CARD_FILE, CARD_LINE, Manifest, is_card, write_atomically
 from smolship.checkpoint import Checkpoint
-from smolship.errors import InputError
+from smolship.checkpoint.chat_template import DAY
+from smolship.checkpoint.chatml import unlike_chatml
 from smolship.runtime_checks.card.front_matter import front_matter, origin_of
 from smolship.runtime_checks.card.quoting import literal, plain, slug
 from smolship.runtime_checks.measurements import Measurements
@@ -64,8 +65,7 @@ class Example:
 def render_card(manifest: Manifest, checkpoint: Checkpoint, measurements: Measurements | None = None) -> str:
     """The card of an artefact made from `checkpoint`, with what this host measured of it, if it did.
 
-    Every figure in it was measured or counted. The same artefact gives the same text before it is measured, unless its
-    chat template tells the date.
+    Every figure in it was measured or counted. The same artefact gives the same text before it is measured.
     """
     origin = origin_of(manifest.source)
     example = _example(checkpoint, manifest.context)
@@ -79,8 +79,11 @@ def render_card(manifest: Manifest, checkpoint: Checkpoint, measurements: Measur
         architecture=checkpoint.architecture,
         end_token=checkpoint.tokenizer.roles["eos_token"],
         example=example,
+        dated=f"{DAY:%Y-%m-%d}" if example.messages and checkpoint.tokenizer.tells_time else None,
+        is_chatml=bool(example.messages) and unlike_chatml(checkpoint.tokenizer) is None,
         origin=origin,
-        front_matter=front_matter(manifest.format, origin),
+        front_matter=front_matter(manifest.format, origin, checkpoint.licence),
+        licence=checkpoint.licence,
         line=CARD_LINE,
         rounding=ROUNDINGS.get(manifest.rounding, manifest.rounding),
         grids=shares(manifest.coverage),
@@ -118,13 +121,10 @@ def _environment() -> Environment:
 def _example(checkpoint: Checkpoint, context: int) -> Example:
     """A template that refuses system messages is given the question alone."""
     longest = min(ANSWER_TOKENS, context // 2)
-    if checkpoint.tokenizer.chat_template is None:
+    messages = checkpoint.tokenizer.accepted(example_messages())
+    if messages is None:
         return Example([], example_text(), longest)
-    messages = example_messages()
-    try:
-        return Example(messages, checkpoint.tokenizer.render_chat(messages), longest)
-    except InputError:
-        return Example(messages[1:], checkpoint.tokenizer.render_chat(messages[1:]), longest)
+    return Example(messages, checkpoint.tokenizer.render_chat(messages), longest)
 
 
 def _figures(measurements: Measurements | None, metrics: tuple[str, ...]) -> Lines:

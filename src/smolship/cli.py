@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -15,6 +16,7 @@ import typer
 from smolship import __version__
 from smolship.errors import InputError, RuntimeFailure, SmolshipError
 from smolship.quiet import VERBOSE
+from smolship.streams import READER_GONE, ReaderGone, guard_streams, let_go, require_text
 from smolship.terminal import QUIET, messages, output
 from smolship.verbs import build, chat, compare, devices, gate, look, mobile
 
@@ -81,11 +83,30 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main() -> None:
-    """The console script: an error of ours is one sentence on stderr and its exit code; Ctrl-C and SIGTERM clean up."""
+    """The console script: an error of ours is one sentence on stderr and its exit code; Ctrl-C and SIGTERM clean up.
+
+    Output that nobody reads any more ends it as SIGPIPE would, with 141, unless all was done but the writing.
+    """
     for number in _STOPS:
         signal.signal(number, _interrupt)
+    guard_streams()
     try:
-        app()
+        _run()
+    except ReaderGone:
+        sys.exit(READER_GONE)
+    finally:
+        let_go()
+
+
+def _run() -> None:
+    try:
+        for argument in sys.argv[1:]:
+            require_text(argument, "the argument")
+        try:
+            app()
+        finally:
+            with suppress(ReaderGone):  # all was done but the writing: the verb's own exit code stands
+                sys.stdout.flush()
     except SmolshipError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:  # a file that may not be read, a folder that vanished: what the user named

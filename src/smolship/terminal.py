@@ -52,7 +52,8 @@ def is_quiet() -> bool:
 
 def copy_of_stderr() -> TextIO:
     """Stderr again, so that silencing a library's does not silence this one; every line is there at once and whole."""
-    return TextIOWrapper(FileIO(os.dup(2), "w"), "utf-8", errors="backslashreplace", write_through=True)
+    encoding = sys.stderr.encoding or "utf-8"
+    return TextIOWrapper(FileIO(os.dup(2), "w"), encoding, errors="backslashreplace", write_through=True)
 
 
 def bars_on(stream: TextIO) -> Console | None:

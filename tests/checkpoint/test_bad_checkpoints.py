@@ -90,7 +90,10 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another model": (edit(CONFIG, model_type="qwen2", architectures=["Qwen2ForCausalLM"]), "qwen2 / Qwen2ForCausalLM"),
     "a classifier": (edit(CONFIG, architectures=["LlamaForSequenceClassification"]), "LlamaForSequenceClassification"),
     "no model type": (edit(CONFIG, model_type=..., architectures=...), "None model, wanted llama"),
-    "scaled rotary": (edit(CONFIG, rope_scaling={"type": "linear", "factor": 2.0}), "rope_scaling .*wanted None"),
+    "scaled rotary": (
+        edit(CONFIG, rope_scaling={"type": "linear", "factor": 2.0}),
+        "rope_scaling .*wanted rope_type 'default'",
+    ),
     "scaled rotary 5": (edit(CONFIG, rope_parameters={"rope_type": "yarn"}), "wanted rope_type 'default'"),
     "no rotary base": (edit(CONFIG, rope_theta=...), "rope_theta None, wanted a positive number"),
     "biases": (edit(CONFIG, attention_bias=True), "attention_bias True, wanted False"),

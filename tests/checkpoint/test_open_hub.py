@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tiny import write_tiny_checkpoint
 from tiny_adapter import write_lora
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -49,6 +50,19 @@ OUTLINE = """
 import sys
 from smolship.checkpoint import open_outline
 print(open_outline(sys.argv[1], revision=sys.argv[2] or None).name)
+"""
+
+LICENCE = """
+import sys
+from smolship.checkpoint import open_checkpoint, open_outline
+print(open_outline(sys.argv[1]).licence, open_checkpoint(sys.argv[1]).licence)
+"""
+
+
+NOTES = """
+import sys
+from smolship.checkpoint import open_outline
+print(*open_outline(sys.argv[1], revision=sys.argv[2] or None).notes)
 """
 
 
@@ -141,6 +155,24 @@ def test_an_outline_fetches_no_weights(tmp_path: Path, tiny_folder: Path) -> Non
     assert list(tmp_path.rglob("tokenizer.json"))
     assert not list(tmp_path.rglob("*.safetensors"))
     assert opened(tmp_path, "http://127.0.0.1:9", program=OUTLINE, HF_HUB_OFFLINE="1") == "TinyLM2-Instruct"
+
+
+def test_the_licence_is_fetched_too(tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    with served(folder) as hub:
+        assert opened(tmp_path / "cache", hub, program=LICENCE) == "mit mit"
+    assert opened(tmp_path / "cache", "http://127.0.0.1:9", program=LICENCE, HF_HUB_OFFLINE="1") == "mit mit"
+
+
+def test_an_outline_of_shards_knows_by_their_index_that_there_is_a_head(tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny", tie_word_embeddings=False, shards=2)
+    config = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    with served(folder) as hub:
+        said = opened(tmp_path / "cache", hub, program=NOTES)
+    assert said.startswith("config.json says tie_word_embeddings true, and model.safetensors.index.json lists lm_head")
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize(

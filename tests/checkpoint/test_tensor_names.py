@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_a_llama_model_saved_by_itself(tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaModel
 
     folder = write_tiny_checkpoint(tmp_path)
-    model = LlamaModel(LlamaConfig(**tiny_config()))
+    model: Any = LlamaModel(LlamaConfig(**tiny_config()))
     model.save_pretrained(folder)
     checkpoint = open_checkpoint(str(folder))
     wanted = model.layers[1].self_attn.k_proj.weight.detach().float().numpy()

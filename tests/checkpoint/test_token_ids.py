@@ -68,8 +68,9 @@ def test_an_answer_ends_wherever_a_place_says_so_and_differences_are_told(
         tokenizer_config=settings,
     )
     assert checkpoint.architecture.end_ids == ends
-    assert len(checkpoint.notes) == len(told)
-    for note, part in zip(checkpoint.notes, told, strict=True):
+    notes = [note for note in checkpoint.notes if "Modelfile" not in note]
+    assert len(notes) == len(told)
+    for note, part in zip(notes, told, strict=True):
         assert part in note
 
 
@@ -96,7 +97,7 @@ def test_chat_templates_are_given_the_tokenizers_own_roles(tmp_path: Path, case:
     from transformers import AutoTokenizer
 
     template = "{{ bos_token }}{{ messages[0]['content'] }}{{ eos_token }}"
-    changes = {name: dict(entries) for name, entries in TOLD[case].items()}
+    changes: dict[str, Any] = {name: dict(entries) for name, entries in TOLD[case].items()}
     changes["tokenizer_config"] = changes.get("tokenizer_config", {}) | {"chat_template": template}
     checkpoint = opened(tmp_path / "tiny", **changes)
     chat = [{"role": "user", "content": "Hi"}]

@@ -1,6 +1,7 @@
 """GGUF files: llama.cpp reads the logits, metadata and tokens that were meant; building again gives the same bytes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,42 @@ def test_the_modelfile_names_the_file_the_context_and_the_stop(tiny_checkpoint: 
     lines = modelfile(tiny_checkpoint, "model.gguf", CONTEXT).splitlines()
     assert lines[:2] == ["FROM ./model.gguf", "PARAMETER num_ctx 256"]
     assert lines[-1] == 'PARAMETER stop "<|im_end|>"'
+
+
+TURNS = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+PROMPT = "{{ '<|im_start|>assistant\n' }}"
+
+
+def chatml_after(beginning: str) -> str:
+    """ChatML in Jinja, with something before a conversation that has no system message."""
+    return "{% if messages[0].role != 'system' %}" + beginning + "{% endif %}" + TURNS + PROMPT
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (chatml_after("It is {{ strftime_now('%d %B %Y') }}."), "tells the time"),
+        (chatml_after("{{ 'Merry Christmas!' if strftime_now('%m') == '12' }}"), "tells the time"),
+        ("{% if messages[0].role == 'system' %}{{ raise_exception('none') }}{% endif %}" + TURNS + PROMPT, "(none)"),
+        (TURNS.replace("im_start", "turn") + PROMPT, "is not ChatML"),
+        (TURNS + "Now:", "is not ChatML"),
+        (chatml_after("{{ '{{ .System }}' }}"), "has {{ in its system message"),
+        (chatml_after("Say " + '"' * 3), "in its system message"),
+    ],
+)
+def test_what_go_cannot_say_is_left_out_of_the_modelfile_and_said(
+    tiny_checkpoint: Checkpoint, template: str, reason: str
+) -> None:
+    tokenizer = replace(tiny_checkpoint.tokenizer, chat_template=template)
+    text = modelfile(replace(tiny_checkpoint, tokenizer=tokenizer), "model.gguf", CONTEXT)
+    assert '\nTEMPLATE "' not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("# No TEMPLATE: ")]
+    assert reason in line
+
+
+def test_a_template_that_renders_nothing_is_a_base_models_in_the_modelfile(tiny_checkpoint: Checkpoint) -> None:
+    broken = replace(tiny_checkpoint, tokenizer=replace(tiny_checkpoint.tokenizer, chat_template="{% if %}"))
+    assert 'TEMPLATE """{{ .Prompt }}"""' in modelfile(broken, "model.gguf", CONTEXT)
 
 
 def test_a_base_model_gets_the_bare_prompt(tmp_path: Path) -> None:

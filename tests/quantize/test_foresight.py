@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -17,15 +16,8 @@ from smolship.text_file import TextFile
 def small(tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Architecture:
     """The shapes of the 135M model, on a machine of 100 billion operations a second."""
     monkeypatch.setattr(module, "speed", lambda: 1e11)
-    shapes: dict[str, Any] = {
-        "layers": 30,
-        "hidden": 576,
-        "intermediate": 1536,
-        "heads": 9,
-        "kv_heads": 3,
-        "head_dim": 64,
-    }
-    return replace(tiny_checkpoint.architecture, **shapes, vocabulary=49152, max_positions=8192)
+    tiny = replace(tiny_checkpoint.architecture, vocabulary=49152, max_positions=8192)
+    return replace(tiny, layers=30, hidden=576, intermediate=1536, heads=9, kv_heads=3, head_dim=64)
 
 
 def test_a_slower_machine_and_more_text_take_longer(small: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,7 +259,7 @@ def test_the_final_norm_is_no_seam(architecture: Architecture, weights: Weights)
 
 
 def test_the_residual_stream_is_not_rotated(architecture: Architecture, weights: Weights) -> None:
-    with pytest.raises(InputError, match="the head is the embedding"):
+    with pytest.raises(InputError, match="a tied head is the embedding"):
         run(transform_named("rotate-residual"), weights, architecture)
 
 

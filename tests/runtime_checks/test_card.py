@@ -44,13 +44,17 @@ def of_format(manifest: Manifest, name: str) -> Manifest:
     [
         ("embedded", "x.gguf", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
         ("hub", "HuggingFaceTB/SmolLM2-360M", "HuggingFaceTB/SmolLM2-360M", "apache-2.0"),
+        ("hub", "HuggingFaceTB/SmolLM2-360M", "HuggingFaceTB/SmolLM2-360M", None),
         ("hub", "somebody/their-smollm2", "somebody/their-smollm2", None),
+        ("hub", "somebody/their-smollm2", "somebody/their-smollm2", "mit"),
         ("hub", HOSTILE, HOSTILE, None),
         ("folder", "SmolLM2-135M-Instruct", None, None),
+        ("folder", "SmolLM2-135M-Instruct", None, "cc-by-nc-4.0"),
         ("gguf", "SmolLM2-135M.gguf", None, None),
+        ("gguf", "SmolLM2-135M.gguf", None, "apache-2.0"),
     ],
 )
-def test_the_hub_reads_the_head_and_only_a_known_licence_is_named(
+def test_the_hub_reads_the_head_and_only_a_licence_that_the_checkpoint_names(
     manifest: Manifest,
     tiny_checkpoint: Checkpoint,
     kind: str,
@@ -59,14 +63,24 @@ def test_the_hub_reads_the_head_and_only_a_known_licence_is_named(
     licence: str | None,
 ) -> None:
     made_from = of_source(manifest, kind=kind, location=location, name=HOSTILE)
-    text = render_card(made_from, tiny_checkpoint)
+    text = render_card(made_from, replace(tiny_checkpoint, licence=licence))
     head = vars(ModelCard(text).data)
     assert (head.get("base_model"), head.get("license")) == (base_model, licence)
     assert head["pipeline_tag"] == "text-generation"
     assert head["tags"] == ["smollm2", "smolship", "gguf"]
     assert ("its makers say" in text) == (licence is None)
+    family = licence == "apache-2.0" and kind in ("embedded", "hub")
+    assert ("is a model of the SmolLM2 family" in text) == family
+    assert (f"names its licence as *{plain(licence or '')}*" in text) == (licence is not None and not family)
     assert "https://www.apache.org/licenses/LICENSE-2.0" in text
     assert "the weights were quantised" in text
+
+
+def test_a_licence_that_is_no_name_of_the_hubs_is_another(manifest: Manifest, tiny_checkpoint: Checkpoint) -> None:
+    text = render_card(manifest, replace(tiny_checkpoint, licence="My *own* licence: v1"))
+    head = vars(ModelCard(text).data)
+    assert (head["license"], head["license_name"]) == ("other", "my-own-licence-v1")
+    assert r"names its licence as *My \*own\* licence: v1*" in text
 
 
 def test_a_hostile_name_is_shown_as_it_is(manifest: Manifest, tiny_checkpoint: Checkpoint) -> None:
@@ -196,6 +210,17 @@ def test_the_examples_of_a_base_model_complete_a_text(tmp_path: Path) -> None:
     assert "<|im_start|>" not in card
     (python,) = examples(card, "python")
     assert run_python(python, folder).strip()
+
+
+def test_prompts_that_tell_a_date_say_so(manifest: Manifest, tiny_checkpoint: Checkpoint) -> None:
+    template = "It is {{ strftime_now('%d %B %Y') }}. {{ messages[-1].content }}"
+    tokenizer = replace(tiny_checkpoint.tokenizer, chat_template=template)
+    text = render_card(manifest, replace(tiny_checkpoint, tokenizer=tokenizer))
+    assert "the prompts spelled out here have\n2026-01-01, and an app renders the template anew." in text
+    assert "It is 01 January 2026." in text
+    assert "the context and the text that ends" in text
+    assert "2026-01-01" not in render_card(manifest, tiny_checkpoint)
+    assert "the context, the chat template and the text that ends" in render_card(manifest, tiny_checkpoint)
 
 
 def test_a_template_without_system_messages_is_asked_without(manifest: Manifest, tiny_checkpoint: Checkpoint) -> None:

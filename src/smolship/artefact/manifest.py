@@ -41,6 +41,8 @@ class SourceRecord(Record):
     already_quantised: bool
     """if true, figures of low-bit files made from it flatter: its weights already lie on a low-bit grid"""
     instruct: bool
+    licence: str | None = None
+    """as the checkpoint itself names it; `None` if it does not"""
     definition: str | None = None
     """the sha256 of all that the checkpoint says beside its weights: numbers, token ids, tokenizer, chat template"""
     end_tokens: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ def source_of(checkpoint: Checkpoint) -> SourceRecord:
     return SourceRecord(
         name=checkpoint.name,
         instruct=checkpoint.is_instruct,
+        licence=checkpoint.licence,
         definition=checkpoint.definition,
         end_tokens=tuple(tokens[index] for index in checkpoint.architecture.end_ids),
         notes=checkpoint.notes,

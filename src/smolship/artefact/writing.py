@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import IO
 
 from smolship.artefact.artefact import Artefact
@@ -48,12 +49,9 @@ def staged(place: Path) -> Iterator[Path]:
     An artefact that stood at `place` gives way only when the new one is whole. A full disk is an `InputError`.
     """
     refuse_foreign(place)
+    folder = place.parent / f".{place.name}{_PARTIAL}{token_hex(8)}"  # named before it is there: a stop may come then
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{place.name}{_PARTIAL}", dir=place.parent))
-    except OSError as error:
-        raise InputError(f"cannot write below {place.parent} ({error.strerror}): choose another --out") from error
-    try:
+        _make(folder)
         yield folder
         _sync(folder)
         _replace(folder, place)
@@ -63,6 +61,13 @@ def staged(place: Path) -> Iterator[Path]:
         raise _explained(error, place) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise InputError(f"cannot write below {folder.parent} ({error.strerror}): choose another --out") from error
 
 
 def write_all(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:

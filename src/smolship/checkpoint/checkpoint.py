@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 
@@ -57,6 +57,8 @@ class Outline:
     name: str
     architecture: Architecture
     tokenizer: Tokenizer
+    licence: str | None = field(default=None, kw_only=True)
+    """as the checkpoint itself names it; `None` if it does not, and then no file does"""
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     """a sentence for each thing that was forgiven, and for each fact that two places state differently"""
     ends_said: tuple[Stated, ...] = field(default=(), kw_only=True)
@@ -64,19 +66,20 @@ class Outline:
 
     @property
     def is_instruct(self) -> bool:
-        """Whether it talks: it has a chat template. Base models have none."""
-        return self.tokenizer.chat_template is not None
+        """Whether it talks: it has a chat template that renders what a user says. Base models have none."""
+        return self.tokenizer.talks
 
     def with_weights(self, tensors: TensorSource, source: Source, notes: tuple[str, ...] = ()) -> "Checkpoint":
         """The whole checkpoint; `notes` are of its weights."""
-        told, said = (*self.notes, *notes), self.ends_said
-        return Checkpoint(self.name, self.architecture, self.tokenizer, tensors, source, notes=told, ends_said=said)
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Checkpoint(**said | {"notes": (*self.notes, *notes)}, tensors=tensors, source=source)
 
     @cached_property
     def definition(self) -> str:
-        """The sha256 of what is said of the model beside its weights: numbers, token ids, tokenizer, chat template."""
+        """The sha256 of what is said of the model beside its weights: numbers, ids, tokenizer, template, licence."""
         files = {name: data.decode() for name, data in self.tokenizer.files().items()}
-        said = {"architecture": asdict(self.architecture), "pre": self.tokenizer.pre, "files": files}
+        said = {"architecture": asdict(self.architecture), "licence": self.licence, "files": files}
+        said |= {"pre": self.tokenizer.pre}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

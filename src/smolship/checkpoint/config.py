@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.rope import rotary_base
 from smolship.checkpoint.token_ids import NO_IDS, Stated, StatedIds, TokenIds
 from smolship.errors import InputError
 
@@ -13,7 +14,6 @@ _FIXED: tuple[tuple[str, Any, Any], ...] = (
     ("attention_bias", False, False),
     ("mlp_bias", False, False),
     ("rope_interleaved", False, False),
-    ("rope_scaling", None, None),
 )
 
 
@@ -39,7 +39,7 @@ def read_config(config: Mapping[str, Any], place: str, ids: TokenIds = NO_IDS) -
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        rope_theta=reader.rope_theta(),
+        rope_theta=rotary_base(config, place),
         norm_epsilon=reader.positive("rms_norm_eps"),
         max_positions=max_positions_of(config, place),
         bos_id=ids.bos,
@@ -58,6 +58,16 @@ def require_smollm2(config: Mapping[str, Any], place: str) -> None:
             raise InputError(
                 f"{place}/config.json has {entry} {found!r}, wanted {wanted!r}: give a SmolLM2 or a fine-tune of one"
             )
+
+
+def storage_notes(config: Mapping[str, Any], stored_as: str) -> tuple[str, ...]:
+    """A sentence if the config names another storage than the weights have, or two of them (transformers 4 and 5)."""
+    named = {entry: config[entry] for entry in ("dtype", "torch_dtype") if config.get(entry) is not None}
+    spelled = {entry: str(value).removeprefix("torch.") for entry, value in named.items()}
+    if set(spelled.values()) <= {stored_as, "auto"}:
+        return ()
+    says = " and ".join(f"{entry} {value}" for entry, value in spelled.items())
+    return (f"config.json says {says}, most weights are stored as {stored_as}: they are read as they are stored",)
 
 
 def vocabulary_of(config: Mapping[str, Any], place: str) -> int:
@@ -131,21 +141,7 @@ class _Reader:
         return value
 
     def positive(self, entry: str) -> float:
-        return self._positive(entry, self.config.get(entry))
-
-    def rope_theta(self) -> float:
-        """The rotary base: `rope_theta`, or inside `rope_parameters` as transformers 5 writes it."""
-        parameters = self.config.get("rope_parameters")
-        if parameters is None:
-            return self.positive("rope_theta")
-        if not isinstance(parameters, dict) or parameters.get("rope_type", "default") != "default":
-            raise InputError(
-                f"{self.place}/config.json has rope_parameters {parameters!r}, wanted rope_type 'default': "
-                "give a SmolLM2 or a fine-tune of one"
-            )
-        return self._positive("rope_parameters.rope_theta", parameters.get("rope_theta"))
-
-    def _positive(self, entry: str, value: Any) -> float:
+        value = self.config.get(entry)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
             raise InputError(f"{self.place}/config.json has {entry} {value!r}, wanted a positive number: repair it")
         return float(value)

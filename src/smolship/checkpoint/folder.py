@@ -6,13 +6,23 @@ from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
+from smolship.checkpoint.chat_notes import chat_notes
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
-from smolship.checkpoint.config import max_positions_of, read_config, require_smollm2, stated_ids, vocabulary_of
+from smolship.checkpoint.config import (
+    max_positions_of,
+    read_config,
+    require_smollm2,
+    stated_ids,
+    storage_notes,
+    vocabulary_of,
+)
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.folder_head import foreseen_head, with_head
 from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.licence import licence_of_folder
 from smolship.checkpoint.quantised import refuse_quantised
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
+from smolship.checkpoint.rope import rotary_notes
 from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor
 from smolship.checkpoint.tensor_names import plain_names
 from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
@@ -46,7 +56,8 @@ def open_folder(
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    notes = (*weights.notes, *renamed, *heads)
+    stored = storage_notes(read_object(folder / "config.json"), source.stored_as)
+    notes = (*weights.notes, *renamed, *heads, *stored)
     return replace(outline, architecture=architecture).with_weights(SafetensorsTensors(places), source, notes)
 
 
@@ -83,7 +94,10 @@ def _read_outline(folder: Path, location: str | None) -> Outline:
     rows, longest = vocabulary_of(config, place), max_positions_of(config, place)
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
-    return Outline(name, read_config(config, place, ids), tokenizer, notes=ids.notes, ends_said=ids.said)
+    licence, unclear = licence_of_folder(folder)
+    notes = (*rotary_notes(config), *ids.notes, *chat_notes(tokenizer), *unclear)
+    architecture = read_config(config, place, ids)
+    return Outline(name, architecture, tokenizer, licence=licence, notes=notes, ends_said=ids.said)
 
 
 def _weights(folder: Path) -> Weights:

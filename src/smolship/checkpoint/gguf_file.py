@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
+from smolship.checkpoint.chat_notes import chat_notes
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
@@ -19,6 +20,7 @@ from smolship.checkpoint.gguf_kinds import refuse_other_gguf, refuse_part_by_nam
 from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
 from smolship.checkpoint.gguf_metadata import read_model
 from smolship.checkpoint.head import Matrix, decide_tie
+from smolship.checkpoint.licence import licence_of_gguf
 from smolship.checkpoint.values import require_finite
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
@@ -75,9 +77,10 @@ def outline_of_gguf(path: Path) -> Outline:
 def _outline(path: Path, header: GgufHeader) -> Outline:
     refuse_other_gguf(path, header)
     tied, heads = _tied(path, header)
-    architecture, tokenizer, ids = read_model(header.metadata, path.name, tied=tied)
-    notes = (*ids.notes, *heads)
-    return Outline(_model_name(path, header), architecture, tokenizer, notes=notes, ends_said=ids.said)
+    architecture, tokenizer, ids = read_model(header, path.name)
+    name, licence = _model_name(path, header), licence_of_gguf(header.metadata)
+    notes = (*ids.notes, *chat_notes(tokenizer), *heads)
+    return Outline(name, replace(architecture, tied=tied), tokenizer, licence=licence, notes=notes, ends_said=ids.said)
 
 
 def _tied(path: Path, header: GgufHeader) -> tuple[bool, tuple[str, ...]]:

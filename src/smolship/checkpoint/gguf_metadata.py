@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from smolship.checkpoint.architecture import Architecture
+from smolship.checkpoint.architecture import HEAD, Architecture
+from smolship.checkpoint.gguf_header import GgufHeader
+from smolship.checkpoint.gguf_layout import gguf_name
 from smolship.checkpoint.token_ids import NO_IDS, NamedRoles, Stated, StatedIds, TokenIds, assign
 from smolship.checkpoint.tokenizer import PRE_TOKENIZERS, AddedToken, Tokenizer
 from smolship.checkpoint.tokenizer_checks import by_row, require_whole
@@ -15,22 +17,24 @@ from smolship.errors import InputError
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's token types
 
 
-def read_model(metadata: Mapping[str, Any], file: str, *, tied: bool) -> tuple[Architecture, Tokenizer, TokenIds]:
+def read_model(header: GgufHeader, file: str) -> tuple[Architecture, Tokenizer, TokenIds]:
     """The numbers of the model, its tokenizer, and the ids with a note for what was forgiven or is said in two ways.
 
     `InputError` if the GGUF is no llama, stretches its positions, lacks a number, or has another kind of tokenizer.
     """
+    metadata = header.metadata
     _require_smollm2(metadata, file)
     tokenizer, padded = _read_tokenizer(metadata, _rows(metadata, file), file)
     tokenizer, ids = assign(tokenizer, _stated_ids(metadata, file), _named(metadata, tokenizer, file), file)
-    return read_architecture(metadata, file, ids, tied=tied), tokenizer, replace(ids, notes=(*padded, *ids.notes))
+    return read_architecture(header, file, ids), tokenizer, replace(ids, notes=(*padded, *ids.notes))
 
 
-def read_architecture(metadata: Mapping[str, Any], file: str, ids: TokenIds = NO_IDS, *, tied: bool) -> Architecture:
+def read_architecture(header: GgufHeader, file: str, ids: TokenIds = NO_IDS) -> Architecture:
     """The numbers of the model; without `ids` they tell its shapes alone. `InputError` as `read_model`.
 
-    Whether it is `tied` no entry says: it is where the file has no head.
+    No entry says whether it is tied: it is where the file has no head.
     """
+    metadata = header.metadata
     _require_smollm2(metadata, file)
     heads = _count(metadata, "llama.attention.head_count", file)
     hidden = _count(metadata, "llama.embedding_length", file)
@@ -52,7 +56,7 @@ def read_architecture(metadata: Mapping[str, Any], file: str, ids: TokenIds = NO
         bos_id=ids.bos,
         end_ids=ids.ends,
         pad_id=ids.pad,
-        tied=tied,
+        tied=gguf_name(HEAD) not in header.tensors,
     )
 
 

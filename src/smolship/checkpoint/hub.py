@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
+from smolship.checkpoint.licence import README
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
@@ -16,12 +17,15 @@ OUTLINE = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
+    "model.safetensors.index.json",
+    README,
     "adapter_config.json",
     "adapter_model.safetensors",
 )
-"""What says all of a model but its weights; a LoRA adapter's own decide the vocabulary, and are small."""
-FETCHED = (*OUTLINE, "model*.safetensors", "model.safetensors.index.json")
+"""What says all of a model but its weights; the index has their names. An adapter's are small and say its vocabulary."""
+FETCHED = (*OUTLINE, "model*.safetensors")
 """All that is fetched of a repository: no pickles, no code, no other formats."""
 
 

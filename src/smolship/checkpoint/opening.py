@@ -15,6 +15,7 @@ from smolship.checkpoint.hub import fetch
 from smolship.checkpoint.recognised import OTHER_RUNTIMES, PICKLES
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
+from smolship.streams import require_text
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED = (
@@ -68,9 +69,10 @@ def open_checkpoint(
 def open_outline(
     spec: str, *, revision: str | None = None, base: str | None = None, progress: Progress = Silent()
 ) -> Outline:
-    """What `spec` names, without its weights: of those nothing is fetched, and they are not looked at on disk.
+    """What `spec` names, without its weights: of those nothing is fetched.
 
-    Only of a LoRA adapter the own tensors are, for they say what becomes of its base.
+    On disk no more is read of them than tells whether a head differs from the embedding, where there are both. An
+    adapter's own tensors are read too, for they say what becomes of its base.
     """
 
     def outlined(revision: str | None, adapter: Callable[[Path, Place], Outline]) -> _Ways[Outline]:
@@ -108,6 +110,7 @@ def _open(spec: str, revision: str | None, base: str | None, ways: _Ways[Opened]
         raise InputError(f"{spec!r} names the home of a user who is not known here: {_WANTED}") from error
     if path.exists():
         _refuse_revision(spec, revision)
+        require_text(path.resolve().name, "the name")
         return _open_folder(path, Place(), base, ways) if path.is_dir() else _open_file(path, base, ways)
     if _HUB_ID.fullmatch(spec) and not spec.endswith((".gguf", ".safetensors", *PICKLES)):
         snapshot = ways.fetch(spec)

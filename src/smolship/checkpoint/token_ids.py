@@ -90,6 +90,11 @@ def assign(tokenizer: Tokenizer, stated: StatedIds, named: NamedRoles, place: st
             f"config.json begins a text with {tokenizer.tokens[stated.bos]}, {named.place} with {bos}: chat "
             "templates are given the latter, and nothing else writes either"
         )
+    if stated.pad is not None and ids[roles["pad_token"]] != stated.pad:
+        notes.append(
+            f"config.json pads with {tokenizer.tokens[stated.pad]}, {named.place} with {roles['pad_token']}: the latter "
+            "is taken, as by transformers' tokenizer"
+        )
     roles = dict.fromkeys(("eos_token", "pad_token", "unk_token"), first) | roles
     settled = TokenIds(ids[bos or first], ends, ids[roles["pad_token"]], (*notes, *differences), _sayings(stated, said))
     return replace(tokenizer, roles={role: roles[role] for role in ROLES if role in roles}), settled

@@ -62,13 +62,57 @@ class Tokenizer:
         return str(self._engine.decode(list(ids), skip_special_tokens=False))
 
     def render_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-        """A conversation (`role` and `content` each) as the model's text; `InputError` without a chat template."""
+        """A conversation (`role` and `content` each) as the model's text; `InputError` without a chat template.
+
+        The same on every day: a template that asks for the time is told `chat_template.DAY`.
+        """
         if self.chat_template is None:
             raise InputError(
                 "this checkpoint has no chat template (it is a base model): "
                 "give it text to complete, or use the Instruct checkpoint"
             )
         return chat.render(self.chat_template, messages, self.roles, add_generation_prompt=add_generation_prompt)
+
+    def accepted(self, messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]] | None:
+        """One of smolship's own conversations as the chat template takes it: without its system turns if need be.
+
+        `None` if it takes neither, or if there is no template. What a user says is rendered as it is, or refused.
+        """
+        whole = [dict(message) for message in messages]
+        for each in (whole, [message for message in whole if message["role"] != "system"]):
+            if self.chat_template is not None and each and self.refusal(each) is None:
+                return each
+        return None
+
+    def refusal(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+        """Why the chat template does not render a conversation, in its own words; `None` if it does."""
+        try:
+            self.render_chat(messages, add_generation_prompt=messages[-1]["role"] != "assistant")
+        except chat.Unrenderable as error:
+            return error.reason
+        return None
+
+    @cached_property
+    def talks(self) -> bool:
+        """Whether there is a chat template and it renders what a user says: base models have none."""
+        return self.accepted(chat.ONE_TURN) is not None
+
+    @cached_property
+    def before_words(self) -> str | None:
+        """The text before a user's words; `None` where no template writes them as they are."""
+        words = "\0"
+        if not self.talks:
+            return None
+        before, found, _ = self.render_chat([{"role": "user", "content": words}]).partition(words)
+        return before if found else None
+
+    @cached_property
+    def tells_time(self) -> bool:
+        """Whether the chat template looks at the clock, so that another day may give another text."""
+        return self.chat_template is not None and any(
+            chat.asks_for_time(self.chat_template, messages, self.roles)
+            for messages in (chat.ONE_TURN, chat.SYSTEM_TURN, chat.THREE_TURNS)
+        )
 
     def vocabulary(self) -> list[str]:
         """Every token in id order, bytes spelled in GPT-2's printable alphabet."""

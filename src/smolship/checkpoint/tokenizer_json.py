@@ -26,19 +26,18 @@ def read_tokenizer_folder(folder: Path, rows: int, stated: StatedIds, max_positi
     try:
         pre = splitting(path, definition)
         found, merges, added = _contents(path, definition)
-        _require_same_added(settings_file, settings, {token.id: token.text for token in added})
+        _require_same_added(folder, settings, {token.id: token.text for token in added})
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is not a tokenizer of the tokenizers library ({error!r}): fetch it again") from error
     found, added, unused = _within(found, added, rows)
     tokens, spare, padded = by_row(str(path), found, rows)
     require_whole(str(path), tokens, merges)
-    tokenizer = Tokenizer(
-        tokens, merges, added, {}, _chat_template(folder, settings), max_positions, pre=pre, spare=spare
-    )
+    template, templates = _chat_template(folder, settings)
+    tokenizer = Tokenizer(tokens, merges, added, {}, template, max_positions, pre=pre, spare=spare)
     require_same_ids(path, definition, tokenizer)
     named, differing = _named(folder, settings)
     tokenizer, ids = assign(tokenizer, stated, named, str(folder))
-    return tokenizer, replace(ids, notes=(*_split_note(pre), *padded, *unused, *differing, *ids.notes))
+    return tokenizer, replace(ids, notes=(*_split_note(pre), *padded, *unused, *templates, *differing, *ids.notes))
 
 
 def _split_note(pre: str) -> tuple[str, ...]:
@@ -84,14 +83,18 @@ def _within(
     return kept, tuple(token for token in added if token.id < rows), notes
 
 
-def _require_same_added(file: Path, settings: Mapping[str, Any], added: Mapping[int, str]) -> None:
-    """`InputError` if `tokenizer_config.json` gives an added token another id or lists one that is not there."""
-    for index, entry in settings.get("added_tokens_decoder", {}).items():
-        if added.get(int(index)) != entry["content"]:
-            raise InputError(
-                f"{file} lists {entry['content']!r} as token {index}, tokenizer.json has {added.get(int(index))!r} "
-                "there: give both files of the same tokenizer"
-            )
+def _require_same_added(folder: Path, settings: Mapping[str, Any], added: Mapping[int, str]) -> None:
+    """`InputError` if another file gives an added token another id or lists one that is not there."""
+    older = folder / "added_tokens.json"
+    decoder = {int(index): entry["content"] for index, entry in settings.get("added_tokens_decoder", {}).items()}
+    encoder = {int(index): token for token, index in (read_object(older) if older.exists() else {}).items()}
+    for file, listed in (("tokenizer_config.json", decoder), (older.name, encoder)):
+        for index, token in listed.items():
+            if added.get(index) != token:
+                raise InputError(
+                    f"{folder}/{file} lists {token!r} as token {index}, tokenizer.json has {added.get(index)!r} there: "
+                    "give both files of the same tokenizer"
+                )
 
 
 def _named(folder: Path, settings: Mapping[str, Any]) -> tuple[NamedRoles, tuple[str, ...]]:
@@ -120,18 +123,23 @@ def _roles_in(settings: Mapping[str, Any]) -> dict[str, str | None]:
     return {role: value.get("content") if isinstance(value, dict) else value for role, value in named.items()}
 
 
-def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    """The chat template: its own file, as newer transformers write it, or the entry of `tokenizer_config.json`."""
+def _chat_template(folder: Path, settings: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """The chat template, and a note if two places have different ones.
+
+    It stands in its own file, as newer transformers write it, which wins, or in `tokenizer_config.json`.
+    """
     file = folder / "chat_template.jinja"
-    if file.is_file():
-        try:
-            return file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{file} is not UTF-8 text (byte {error.start}): fetch the file again") from error
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named ones: the one for plain conversations
         entries = [entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"]
         template = entries[-1].get("template") if entries else None
     if template is not None and not isinstance(template, str):
         raise InputError(f"{folder}/tokenizer_config.json has a chat_template that is no text: repair it")
-    return template
+    if not file.is_file():
+        return template, ()
+    try:
+        own = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text (byte {error.start}): fetch the file again") from error
+    two = f"{file.name} and tokenizer_config.json have different chat templates: the first is taken, as by transformers"
+    return own, (two,) if template not in (None, own) else ()

@@ -4,7 +4,7 @@ from math import prod
 from pathlib import Path
 
 from smolship.artefact import TensorRecord
-from smolship.checkpoint.architecture import HEAD, Architecture
+from smolship.checkpoint.architecture import Architecture
 from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
 from smolship.checkpoint.gguf_kinds import refuse_other_gguf
 from smolship.checkpoint.gguf_layout import gguf_name
@@ -21,7 +21,7 @@ def open_gguf(path: Path, context: int | None) -> ForeignFile:
     name = name_of(path)
     header = read_header(path)
     refuse_other_gguf(path, header)
-    architecture = read_architecture(header.metadata, path.name, tied=gguf_name(HEAD) not in header.tensors)
+    architecture = read_architecture(header, path.name)
     chosen, notes = choose_context(name, architecture.max_positions, context)
     return ForeignFile(
         name=name,

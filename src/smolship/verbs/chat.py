@@ -9,6 +9,7 @@ import typer
 
 from smolship import options
 from smolship.errors import InputError
+from smolship.streams import ask
 from smolship.terminal import messages
 
 
@@ -24,6 +25,8 @@ def chat(
     threads: options.Threads = options.DEFAULT_THREADS,
 ) -> None:
     """Talk to an artefact on its own runtime; an empty line or Ctrl-D ends, /new starts afresh."""
+    if prompt == "":
+        raise InputError("--prompt is empty: ask something, or leave it out to talk line by line")
     from smolship.artefact import Artefact
     from smolship.workflows.chat import Chat, Sampling
 
@@ -58,8 +61,6 @@ def _say(pieces: Iterator[str]) -> str:
     return said
 
 
-def _ask() -> str | None:
-    try:
-        return input("> " if sys.stdin.isatty() else "").strip()
-    except EOFError:
-        return None
+def _ask() -> str:
+    """A line without the white space around it; nothing at the end."""
+    return (ask("> " if sys.stdin.isatty() else "") or "").strip()

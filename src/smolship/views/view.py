@@ -19,7 +19,8 @@ class View:
     def show(self, console: Console, *, as_json: bool) -> None:
         """Print the tables, or the data as JSON."""
         if as_json:
-            console.file.write(json.dumps(self.data, indent=2, ensure_ascii=False) + "\n")
+            escaped = not console.encoding.startswith("utf")  # a stream's own escapes are not JSON's
+            console.file.write(json.dumps(self.data, indent=2, ensure_ascii=escaped) + "\n")
             return
         for made in self.tables:
             console.print(made)

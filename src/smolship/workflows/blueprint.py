@@ -27,7 +27,7 @@ from smolship.quantize.coverage import bits_per_weight
 from smolship.quantize.made_by import code_digest
 from smolship.quantize.solution import Stage
 from smolship.runtime_checks.card import render_card, write_card
-from smolship.runtime_checks.texts import KINDS
+from smolship.runtime_checks.texts import kinds_for
 from smolship.runtime_checks.windows import windows
 from smolship.targets import Goal
 from smolship.text_file import TextFile
@@ -173,9 +173,11 @@ def calibrating_of(checkpoint: Checkpoint, order: Order) -> Calibrating:
         from smolship.quantize.precision import best_precision
 
         from_file(checkpoint, order.calibration_text, best_precision())
-    kinds = KINDS if checkpoint.tokenizer.chat_template else [kind for kind in KINDS if kind != "chat"]
     length = min(WATCHED, checkpoint.architecture.max_positions)
-    watch = {kind: windows(checkpoint.tokenizer, kind, count=2, length=length).tokens for kind in kinds}
+    watch = {
+        kind: windows(checkpoint.tokenizer, kind, count=2, length=length).tokens
+        for kind in kinds_for(checkpoint.tokenizer)
+    }
     return Calibrating(order.calibration_text, order.calibration_sequences, watch)
 
 

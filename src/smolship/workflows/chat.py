@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,8 @@ class Chat:
         if self._template is None:
             prompt = messages[-1]["content"]
         else:
-            prompt = render(self._template, messages, self._roles, add_generation_prompt=True)
+            now = datetime.now()  # noqa: DTZ005 - the local time without a zone, as transformers tells a template
+            prompt = render(self._template, messages, self._roles, add_generation_prompt=True, now=now)
         tokens = self._backend.tokenize(prompt)
         room = self.context - len(tokens)
         if not tokens or room < 1:
@@ -127,7 +129,7 @@ def _shipped(artefact: Artefact) -> tuple[str | None, Mapping[str, str]]:
     """The chat template and the tokens it may name, out of the files that ship."""
     if artefact.manifest.format == "gguf":
         header = read_header(artefact.model_path)
-        _, tokenizer, _ = read_model(header.metadata, "model", tied=True)
+        _, tokenizer, _ = read_model(header, "model")
         return tokenizer.chat_template, tokenizer.roles
     config = json.loads(_config(artefact.folder).read_text(encoding="utf-8"))
     return config.get("chat_template"), {role: config[role] for role in _ROLES if role in config}

@@ -13,6 +13,7 @@ from smolship.checkpoint.adapter.merging import MergedTensors
 from smolship.checkpoint.adapter.tying import settle_tie
 from smolship.checkpoint.checkpoint import AdapterSource, Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
+from smolship.checkpoint.licence import licence_of_folder
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.checkpoint.safetensors_file import SafetensorsTensors, StoredTensor, read_places
 from smolship.checkpoint.tensor_names import unwrapped
@@ -146,18 +147,21 @@ def _merge(folder: Path, config: AdapterConfig, stored: dict[str, StoredTensor],
     rows = vocabulary_of(changes, stored, base.architecture)
     architecture, left, parted = settle_tie(str(folder), base.architecture, changes, adapter)
     name = (place.location or folder.resolve().name).rsplit("/", 1)[-1]
-    notes = (*(f"its base: {note}" for note in base.notes), *parted)
+    licence, unclear = licence_of_folder(folder)  # a base's licence says nothing of what was made of it
+    notes = (*(f"its base: {note}" for note in base.notes), *parted, *unclear)
     if not (folder / "tokenizer.json").is_file():
         if rows != architecture.vocabulary:
             raise InputError(
                 f"{folder} has an embedding of {rows} rows, its base {architecture.vocabulary}, and no tokenizer.json: "
                 "save the tokenizer that it was trained with beside the adapter"
             )
-        merged = Outline(name, architecture, base.tokenizer, notes=notes, ends_said=base.ends_said)
+        said = base.ends_said
+        merged = Outline(name, architecture, base.tokenizer, licence=licence, notes=notes, ends_said=said)
         return _Merge(merged, left, adapter)
     ends = Stated(f"the base {base.name}", architecture.end_ids)
     stated = StatedIds(architecture.bos_id, architecture.pad_id, ends, Stated(ends.place))
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, architecture.max_positions)
     architecture = replace(architecture, vocabulary=rows, bos_id=ids.bos, end_ids=ids.ends, pad_id=ids.pad)
-    merged = Outline(name, architecture, tokenizer, notes=(*notes, *ids.notes), ends_said=ids.said)
+    told = (*notes, *ids.notes)
+    merged = Outline(name, architecture, tokenizer, licence=licence, notes=told, ends_said=ids.said)
     return _Merge(merged, left, adapter)

@@ -1,0 +1,1 @@
+"""Small checkpoints made by the tools that people use, and what transformers computes of each."""
