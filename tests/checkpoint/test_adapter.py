@@ -20,7 +20,7 @@ from smolship.errors import InputError
 
 PEFT = Path(__file__).parent / "peft"
 MEMBERS = sorted(path.parent.name for path in PEFT.glob("*/adapter_config.json"))
-SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
+SHAPE: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
 UNTIED = {"embedding", "embedding-dora", "embedding-whole", "head", "head-whole", "both-whole", "resized-whole"}
 
 

@@ -24,7 +24,7 @@ OUTLINE = (
     "adapter_config.json",
     "adapter_model.safetensors",
 )
-"""What says all of a model but its weights; the index has their names. An adapter's are small and say its vocabulary."""
+"""What says all of a model but its weights: the index has their names. An adapter's own say its vocabulary."""
 FETCHED = (*OUTLINE, "model*.safetensors")
 """All that is fetched of a repository: no pickles, no code, no other formats."""
 

@@ -110,7 +110,7 @@ def _change(
     config: AdapterConfig, module: str, parts: Mapping[str, list[str]], stored: Mapping[str, StoredTensor]
 ) -> Change:
     rows = next(iter(parts.get("rows", ())), None)
-    whole, *copies = parts.get("whole") or [None]
+    wholes = parts.get("whole", [])
     pair = frozenset(parts) & frozenset().union(*_PAIRS)
     if pair and pair not in _PAIRS:
         raise InputError(
@@ -119,7 +119,8 @@ def _change(
     low_rank = _low_rank(config, module, parts, transposed=_PAIRS[pair]) if pair else None
     if "magnitude" in parts and low_rank is None:
         raise InputError(f"the adapter has {parts['magnitude'][0]} and no matrices of {module}: save it again")
-    return Change(whole, tuple(copies), rows, _indices(config, module, rows, stored), low_rank)
+    indices = _indices(config, module, rows, stored)
+    return Change(wholes[0] if wholes else None, tuple(wholes[1:]), rows, indices, low_rank)
 
 
 def _low_rank(config: AdapterConfig, module: str, parts: Mapping[str, list[str]], *, transposed: bool) -> LowRank:

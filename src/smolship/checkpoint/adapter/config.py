@@ -8,12 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from smolship.checkpoint.json_file import read_object
 from smolship.errors import InputError
 
 ADAPTER_CONFIG = "adapter_config.json"
+
+Number = TypeVar("Number", int, float)
 
 _BY_PEFT = "merge it with PEFT (model.merge_and_unload()) and give the folder that is saved"
 _PROMPTS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT")
@@ -146,7 +148,7 @@ def _pattern(place: str, config: Mapping[str, Any], entry: str, kinds: tuple[typ
     return dict(found)
 
 
-def _by_pattern(pattern: Mapping[str, Any], module: str, otherwise: Any) -> Any:
+def _by_pattern(pattern: Mapping[str, Number], module: str, otherwise: Number) -> Number:
     """The first entry whose key is the end of a module's name, from a dot on, as PEFT matches."""
     return next((value for key, value in pattern.items() if re.match(rf"(.*\.)?({key})$", module)), otherwise)
 
