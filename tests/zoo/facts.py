@@ -12,14 +12,14 @@ from zoo.stating import (
     flagged,
     gguf,
     headed,
-    norm_twice,
+    indexed,
+    norm_in,
     padded,
     renamed,
     role,
     rows,
     stated,
     templates,
-    two_sets,
 )
 
 
@@ -41,7 +41,7 @@ OTHER_THETA = {**DEFAULT, "rope_theta": 20000.0}
 FACTS = {
     "tied, and a head": Fact(headed(1), headed(2), (r"lm_head\.weight", "tie_word_embeddings|tied")),
     "untied, and no head": Fact(
-        headed(1, tie_word_embeddings=False),
+        headed(2, tie_word_embeddings=False),
         headed(None, tie_word_embeddings=False),
         (r"lm_head\.weight", "tie_word_embeddings|tied"),
     ),
@@ -107,9 +107,9 @@ FACTS = {
         stated({}), stated({"config": {"num_key_value_heads": 1}}), (r"k_proj", r"config\.json")
     ),
     "an index and a single file": Fact(
-        two_sets(seed=0), two_sets(seed=1), (r"index\.json", r"model\.safetensors\b(?!\.)")
+        indexed(shards=1), indexed(shards=2), (r"index\.json", r"model\.safetensors\b(?!\.)")
     ),
-    "a tensor in two files": Fact(norm_twice(1), norm_twice(2), ("model-00001-of-00002", "model-00002-of-00002")),
+    "a tensor in two files": Fact(norm_in(1), norm_in(2), ("model-00001-of-00002", "index|model-00002-of-00002")),
     "template: its file and the config": Fact(
         templates(CHAT_TEMPLATE), templates("{{ messages }}"), (r"chat_template\.jinja", r"tokenizer_config\.json")
     ),

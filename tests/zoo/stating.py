@@ -62,28 +62,31 @@ def role(entry: str, token: str, **also: dict[str, Any]) -> Make:
     return stated({"tokenizer_config": {entry: token}, "special_tokens_map": {entry: token}} | also)
 
 
-def two_sets(seed: int) -> Make:
-    """Two shards with their index, and a single file beside them, of weights of that seed."""
+def indexed(shards: int) -> Make:
+    """A single file, and an index: of that file, as mlx-lm writes it, or of shards that hold other weights."""
 
     def make(folder: Path) -> Path:
-        write_tiny_checkpoint(folder, shards=2, torch_dtype="float32")
-        write_safetensors(folder / SINGLE, tiny_weights(tiny_config(), seed))
+        write_tiny_checkpoint(folder, shards=shards, torch_dtype="float32")
+        weights = tiny_weights(tiny_config(), seed=1)
+        write_safetensors(folder / SINGLE, weights)
+        if shards == 1:
+            (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, SINGLE)}))
         return folder
 
     return make
 
 
-def norm_twice(factor: float) -> Make:
-    """Two shards that both hold the final norm, the second's times a factor."""
+def norm_in(files: int) -> Make:
+    """Two shards, of which one or both hold the final norm, each with values of its own."""
 
     def make(folder: Path) -> Path:
         write_tiny_checkpoint(folder, shards=2, torch_dtype="float32")
         weights = tiny_weights(tiny_config())
         placed = json.loads((folder / INDEX).read_text())["weight_map"]
-        for number, file in enumerate(sorted(set(placed.values()))):
-            part = {name: weights[name] for name, at in placed.items() if at == file}
-            part[NORM] = weights[NORM] * np.float32(factor if number else 1)
-            write_safetensors(folder / file, part)
+        other = next(file for file in sorted(placed.values()) if file != placed[NORM])
+        if files == 2:
+            part = {name: weights[name] for name, at in placed.items() if at == other}
+            write_safetensors(folder / other, part | {NORM: weights[NORM] * np.float32(2)})
         return folder
 
     return make
