@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
+from smolship.checkpoint.chat_template_files import FILES
 from smolship.checkpoint.checkpoint import Checkpoint, Outline
 from smolship.checkpoint.folder import open_folder, outline_of_folder
 from smolship.checkpoint.licence import README
@@ -20,7 +21,7 @@ OUTLINE = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
+    *FILES,
     "model.safetensors.index.json",
     README,
 )
