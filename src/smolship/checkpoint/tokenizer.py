@@ -121,8 +121,10 @@ class Tokenizer:
 
     @property
     def shipped_template(self) -> str | None:
-        """The chat template as it ships: llama.cpp gives one no tokens but `bos_token` and `eos_token`, and transformers
-        none by a checkpoint's own names, so every other that it uses is set at its beginning.
+        """The chat template as it ships, with every token that it names set at its beginning.
+
+        But for `bos_token` and `eos_token`: llama.cpp gives a template no others, and transformers 4 none by a name of
+        the checkpoint's own.
         """
         if self.chat_template is None:
             return None

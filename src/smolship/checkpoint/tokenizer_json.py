@@ -69,8 +69,8 @@ def _contents(
     for token in added:
         if ids.get(token.id, token.text) != token.text:
             raise InputError(
-                f"{path} has {ids[token.id]!r} as token {token.id} of its vocabulary and {token.text!r} as an added one: "
-                "give the tokenizer that this model was trained with"
+                f"{path} has {ids[token.id]!r} as token {token.id} of its vocabulary and {token.text!r} as an added "
+                "one: give the tokenizer that this model was trained with"
             )
     ids |= {token.id: token.text for token in added}
     merges = tuple(rule if isinstance(rule, str) else " ".join(rule) for rule in model["merges"])

@@ -33,7 +33,8 @@ def named_roles(folder: Path, settings: Mapping[str, Any], tokens: Mapping[str, 
     wins = "added_tokens_decoder" not in settings
     taken = _OLDER_ROLES if wins else SETTINGS
     notes = [
-        f"{_OLDER_ROLES} has {role} {mapped[role]!r}, {SETTINGS} {spelled[role]!r}: {taken} is taken, as by transformers"
+        f"{_OLDER_ROLES} has {role} {mapped[role]!r}, {SETTINGS} {spelled[role]!r}: {taken} is taken, as by "
+        "transformers"
         for role in STANDARD_ROLES
         if role in mapped and role in spelled and mapped[role] != spelled[role]
     ]
@@ -64,8 +65,8 @@ def require_same_added(folder: Path, settings: Mapping[str, Any], added: Mapping
                 )
             if moving:
                 raise InputError(
-                    f"{folder}/{file} gives {token!r} {moving[0]}, tokenizer.json does not, and llama.cpp cannot do it: "
-                    "take it out if the model was trained without"
+                    f"{folder}/{file} gives {token!r} {moving[0]}, tokenizer.json does not, and llama.cpp cannot do "
+                    "it: take it out if the model was trained without"
                 )
 
 
