@@ -55,7 +55,7 @@ def add_tokenizer(writer: Any, checkpoint: Outline) -> None:
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
     if tokenizer.chat_template is not None:
-        writer.add_chat_template(tokenizer.chat_template)
+        writer.add_chat_template(tokenizer.shipped_template)
 
 
 def _add_ends(writer: Any, checkpoint: Outline) -> None:

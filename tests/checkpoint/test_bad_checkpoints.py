@@ -92,7 +92,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no model type": (edit(CONFIG, model_type=..., architectures=...), "None model, wanted llama"),
     "scaled rotary": (
         edit(CONFIG, rope_scaling={"type": "linear", "factor": 2.0}),
-        "rope_scaling .*wanted rope_type 'default'",
+        "rope_scaling .*wanted rope_type",
     ),
     "scaled rotary 5": (edit(CONFIG, rope_parameters={"rope_type": "yarn"}), "wanted rope_type 'default'"),
     "no rotary base": (edit(CONFIG, rope_theta=...), "rope_theta None, wanted a positive number"),

@@ -273,7 +273,7 @@ def test_opening_says_it(tmp_path: Path) -> None:
     folder = write_tiny_checkpoint(tmp_path / "tiny")
     assert open_outline(str(folder)).notes == ()
     (folder / "chat_template.jinja").write_text(NO_SYSTEM)
-    assert "refuses a system message" in open_outline(str(folder)).notes[0]
+    assert any("refuses a system message" in note for note in open_outline(str(folder)).notes)
 
 
 def with_template(checkpoint: Checkpoint, template: str | None) -> Tokenizer:

@@ -1,22 +1,26 @@
-"""Facts that a checkpoint states in two places: how to make the places agree, and how to make them differ."""
+"""Facts that a checkpoint states in two places, and what has to be named where they differ: one literal table."""
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-from tiny import CHAT_TEMPLATE, tiny_config, tiny_weights, write_safetensors, write_tiny_checkpoint
-from tiny_gguf import write_tiny_gguf
+from tiny import CHAT_TEMPLATE
 
-from zoo.edit import edit
-
-Make = Callable[[Path], Path]
-"""Writes a checkpoint into an empty folder and returns what to open."""
-EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-PAD = {"content": "<pad>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+from zoo.stating import (
+    Make,
+    also_added,
+    default_template,
+    ending,
+    flagged,
+    gguf,
+    headed,
+    indexed,
+    norm_in,
+    padded,
+    renamed,
+    role,
+    rows,
+    stated,
+    templates,
+)
 
 
 @dataclass(frozen=True)
@@ -29,128 +33,6 @@ class Fact:
     """patterns of both places, or of what they say, all of which one sentence has to hold where they differ"""
 
 
-def stated(files: dict[str, dict[str, Any]], **config: Any) -> Make:
-    """A tiny checkpoint with entries of its JSON files changed: `...` removes one; `config` decides the weights too."""
-
-    def make(folder: Path) -> Path:
-        write_tiny_checkpoint(folder, **({"torch_dtype": "float32"} | config))
-        for name, entries in files.items():
-            edit(folder / f"{name}.json", **entries)
-        return folder
-
-    return make
-
-
-def headed(factor: float | None, **entries: Any) -> Make:
-    """The tiny checkpoint with a head that is the embedding times a factor, or with none."""
-
-    def make(folder: Path) -> Path:
-        stated({"config": entries})(folder)
-        weights = tiny_weights(tiny_config())
-        head = {} if factor is None else {HEAD: np.ascontiguousarray(weights[EMBEDDING] * np.float32(factor))}
-        write_safetensors(folder / SINGLE, weights | head)
-        return folder
-
-    return make
-
-
-def ending(config: Any, generation: Any, tokenizer: str, turn: str = "<|im_end|>") -> Make:
-    """The tiny checkpoint with these ends in its two configs, its tokenizer's config and its template's turns."""
-    says = {"eos_token": tokenizer}
-    template = {"chat_template": CHAT_TEMPLATE.replace("<|im_end|>", turn)}
-    files = {"config": config, "generation_config": generation}
-    return stated(
-        {
-            **{name: {"eos_token_id": eos} for name, eos in files.items()},
-            "tokenizer_config": says | template,
-            "special_tokens_map": says,
-        }
-    )
-
-
-def role(entry: str, token: str, **also: dict[str, Any]) -> Make:
-    """The tiny checkpoint whose tokenizer's two files say that this token has this role."""
-    return stated({"tokenizer_config": {entry: token}, "special_tokens_map": {entry: token}} | also)
-
-
-def two_sets(seed: int) -> Make:
-    """Two shards with their index, and a single file beside them, of weights of that seed."""
-
-    def make(folder: Path) -> Path:
-        write_tiny_checkpoint(folder, shards=2, torch_dtype="float32")
-        write_safetensors(folder / SINGLE, tiny_weights(tiny_config(), seed))
-        return folder
-
-    return make
-
-
-def norm_twice(factor: float) -> Make:
-    """Two shards that both hold the final norm, the second's times a factor."""
-
-    def make(folder: Path) -> Path:
-        write_tiny_checkpoint(folder, shards=2, torch_dtype="float32")
-        weights = tiny_weights(tiny_config())
-        placed = json.loads((folder / INDEX).read_text())["weight_map"]
-        for number, file in enumerate(sorted(set(placed.values()))):
-            part = {name: weights[name] for name, at in placed.items() if at == file}
-            part[NORM] = weights[NORM] * np.float32(factor if number else 1)
-            write_safetensors(folder / file, part)
-        return folder
-
-    return make
-
-
-def templates(own: str) -> Make:
-    """A template in a file of its own beside the one in the tokenizer's config."""
-
-    def make(folder: Path) -> Path:
-        stated({})(folder)
-        (folder / "chat_template.jinja").write_text(own)
-        return folder
-
-    return make
-
-
-def padded(place: str, *, known: bool) -> Make:
-    """A `<pad>` that `place` states as token 320, and that tokenizer.json and the weights know or not."""
-
-    def make(folder: Path) -> Path:
-        stated({}, vocab_size=321 if known else 320)(folder)
-        if known:
-            definition = json.loads((folder / "tokenizer.json").read_text())
-            definition["added_tokens"].append({"id": 320, **PAD})
-            (folder / "tokenizer.json").write_text(json.dumps(definition))
-        if place == "added_tokens.json":
-            (folder / place).write_text(json.dumps({"<pad>": 320}))
-        else:
-            edit(folder / "tokenizer_config.json", added_tokens_decoder={"320": PAD})
-        return folder
-
-    return make
-
-
-def rows(config: int, tokens: int) -> Make:
-    """A model of so many rows for a tokenizer of so many tokens."""
-
-    def make(folder: Path) -> Path:
-        stated({}, vocab_size=config)(folder)
-        definition = json.loads((folder / "tokenizer.json").read_text())
-        definition["added_tokens"] += [{"id": at, **PAD, "content": f"<more {at}>"} for at in range(320, tokens)]
-        (folder / "tokenizer.json").write_text(json.dumps(definition))
-        return folder
-
-    return make
-
-
-def gguf(**metadata: Any) -> Make:
-    """The tiny GGUF with entries of its metadata replaced."""
-
-    def make(folder: Path) -> Path:
-        return write_tiny_gguf(folder / "tiny.gguf", **metadata)
-
-    return make
-
-
 TOKENIZER = r"tokenizer_config\.json|special_tokens_map\.json"
 DEFAULT = {"rope_type": "default"}
 WITH_THETA = {**DEFAULT, "rope_theta": 100000.0}
@@ -159,7 +41,7 @@ OTHER_THETA = {**DEFAULT, "rope_theta": 20000.0}
 FACTS = {
     "tied, and a head": Fact(headed(1), headed(2), (r"lm_head\.weight", "tie_word_embeddings|tied")),
     "untied, and no head": Fact(
-        headed(1, tie_word_embeddings=False),
+        headed(2, tie_word_embeddings=False),
         headed(None, tie_word_embeddings=False),
         (r"lm_head\.weight", "tie_word_embeddings|tied"),
     ),
@@ -225,9 +107,9 @@ FACTS = {
         stated({}), stated({"config": {"num_key_value_heads": 1}}), (r"k_proj", r"config\.json")
     ),
     "an index and a single file": Fact(
-        two_sets(seed=0), two_sets(seed=1), (r"index\.json", r"model\.safetensors\b(?!\.)")
+        indexed(shards=1), indexed(shards=2), (r"index\.json", r"model\.safetensors\b(?!\.)")
     ),
-    "a tensor in two files": Fact(norm_twice(1), norm_twice(2), ("model-00001-of-00002", "model-00002-of-00002")),
+    "a tensor in two files": Fact(norm_in(1), norm_in(2), ("model-00001-of-00002", "index|model-00002-of-00002")),
     "template: its file and the config": Fact(
         templates(CHAT_TEMPLATE), templates("{{ messages }}"), (r"chat_template\.jinja", r"tokenizer_config\.json")
     ),
@@ -240,6 +122,24 @@ FACTS = {
         padded("added_tokens.json", known=True),
         padded("added_tokens.json", known=False),
         (r"added_tokens\.json", "<pad>"),
+    ),
+    "added tokens: tokenizer and additional_special_tokens": Fact(
+        also_added(additional_special_tokens=["<file_sep>"]),
+        also_added(additional_special_tokens=["<x>"]),
+        ("additional_special_tokens|tokenizer_config", "<x>"),
+    ),
+    "added tokens: tokenizer and extra_special_tokens": Fact(
+        also_added(extra_special_tokens={"image_token": "<file_sep>"}),
+        also_added(extra_special_tokens={"image_token": "<x>"}),
+        ("extra_special_tokens|tokenizer_config", "<x>"),
+    ),
+    "added tokens: list and vocabulary": Fact(renamed("<file_sep>"), renamed("<tool>"), ("<tool>", "<file_sep>")),
+    "added tokens: flags": Fact(flagged(), flagged(lstrip=True), (r"tokenizer_config\.json", "lstrip")),
+    "template: another default": Fact(
+        default_template(CHAT_TEMPLATE), default_template("{{ messages }}"), ("additional_chat_templates", "template")
+    ),
+    "end: a generation config that denies it": Fact(
+        stated({}), stated({"generation_config": {"eos_token_id": None}}), (r"generation_config\.json", "end|eos")
     ),
     "GGUF: end and template": Fact(gguf(), gguf(tokenizer__ggml__eos_token_id=0), ("template", r"<\|im_end\|>")),
     "GGUF: vocabulary and tokens": Fact(gguf(), gguf(llama__vocab_size=384), ("384", "320")),

@@ -34,6 +34,16 @@ def template_in_config(bench: Bench, folder: Path) -> None:
     bench.tokenizer("instruct").save_pretrained(folder, save_jinja_files=False)
 
 
+def named_token(bench: Bench, folder: Path) -> None:
+    """A token with a name of its own, by which the chat template calls it."""
+    tokenizer = bench.tokenizer("instruct", tokenizer_class="PreTrainedTokenizerFast")
+    tokenizer.save_pretrained(folder)
+    edit(folder / "tokenizer_config.json", extra_special_tokens={"image_token": "<file_sep>"})
+    named = type(tokenizer).from_pretrained(folder)
+    named.chat_template = "{{ image_token }}" + tokenizer.chat_template
+    save(bench.model("instruct"), named, folder)
+
+
 def several_ends(bench: Bench, folder: Path) -> None:
     """generation_config.json lists two ends, the configs say the text's: Llama 3's way."""
     model = bench.model("instruct", eos_token_id=0)

@@ -79,6 +79,7 @@ BUILT = (
     Member("v5-base", ends=(0,)),
     Member("v5-instruct"),
     Member("v5-gpt2-tokenizer"),
+    Member("v5-named-token"),
     Member("v5-byte-level", ends=(0,)),
     Member("v5-several-ends", ends=(2, 0)),
     Member("v5-eos-in-tokenizer", ends=(2, 0), noted=("tokenizer_config.json", "<|im_end|>"), runs_on=True),
@@ -137,6 +138,10 @@ def logits(member: Member) -> NDArray[np.float32]:
 
 
 def _answers(member: Member, suffix: str) -> Path:
+    return member_file(f"{member.made_from or member.name}.{suffix}")
+
+
+def member_file(name: str) -> Path:
+    """Where a file below `members` is kept: there, or with the member that it is shared with."""
     shared: dict[str, str] = json.loads((MEMBERS / "shared.json").read_text())
-    name = f"{member.made_from or member.name}.{suffix}"
     return MEMBERS / shared.get(name, name)

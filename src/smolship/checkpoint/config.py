@@ -89,12 +89,15 @@ def stated_ids(config: Mapping[str, Any], generation: Mapping[str, Any], place: 
     ids = {**config, **{key: value for key, value in generation.items() if value is not None}}
     ours, theirs = (_token_ids(one, "eos_token_id", place) for one in (config, generation))
     obeyed = Stated("generation_config.json", theirs) if theirs else Stated("config.json", ours)
+    denied = "generation_config.json has eos_token_id null, config.json has one: an answer ends at that"
+    notes = (denied,) if ours and "eos_token_id" in generation and not theirs else ()
     # A pad id of -1 was Llama's way to say none.
     return StatedIds(
         bos=next(iter(_token_ids(ids, "bos_token_id", place)), None),
         pad=next((index for index in _token_ids(ids, "pad_token_id", place) if index >= 0), None),
         ends=obeyed,
         ignored=Stated("config.json", ours),
+        notes=notes,
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
+from smolship.checkpoint.chat_template_files import FILES
 from smolship.checkpoint.licence import README
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
@@ -18,7 +19,7 @@ OUTLINE = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
+    *FILES,
     "model.safetensors.index.json",
     README,
     "adapter_config.json",

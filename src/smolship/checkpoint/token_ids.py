@@ -3,11 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from smolship.checkpoint.tokenizer import Tokenizer
+from smolship.checkpoint.tokenizer import STANDARD_ROLES, Tokenizer
 from smolship.errors import InputError
-
-ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
-"""as transformers calls them"""
 
 _ANSWER = "an answer"
 
@@ -30,6 +27,7 @@ class StatedIds:
     """where transformers' `generate` and llama.cpp look"""
     ignored: Stated = Stated("config.json")
     """the same fact in a place that loses to that one"""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,12 +90,14 @@ def assign(tokenizer: Tokenizer, stated: StatedIds, named: NamedRoles, place: st
         )
     if stated.pad is not None and ids[roles["pad_token"]] != stated.pad:
         notes.append(
-            f"config.json pads with {tokenizer.tokens[stated.pad]}, {named.place} with {roles['pad_token']}: the latter "
-            "is taken, as by transformers' tokenizer"
+            f"config.json pads with {tokenizer.tokens[stated.pad]}, {named.place} with {roles['pad_token']}: the "
+            "latter is taken, as by transformers' tokenizer"
         )
     roles = dict.fromkeys(("eos_token", "pad_token", "unk_token"), first) | roles
-    settled = TokenIds(ids[bos or first], ends, ids[roles["pad_token"]], (*notes, *differences), _sayings(stated, said))
-    return replace(tokenizer, roles={role: roles[role] for role in ROLES if role in roles}), settled
+    settled = TokenIds(
+        ids[bos or first], ends, ids[roles["pad_token"]], (*stated.notes, *notes, *differences), _sayings(stated, said)
+    )
+    return replace(tokenizer, roles={role: roles[role] for role in (*STANDARD_ROLES, *roles) if role in roles}), settled
 
 
 def _require_tokens(stated: StatedIds, tokenizer: Tokenizer, place: str) -> None:
@@ -118,7 +118,7 @@ def _roles(tokenizer: Tokenizer, stated: StatedIds, named: Mapping[str, str | No
     """What plays each role: the token that is named, else the one of that id; a role that is denied has none."""
     numbers = {"bos_token": stated.bos, "eos_token": next(iter(stated.ends.ids), None), "pad_token": stated.pad}
     by_id = {role: tokenizer.tokens[index] for role, index in numbers.items() if index is not None}
-    spelled = {role: named.get(role, by_id.get(role)) for role in ROLES}
+    spelled = {role: named.get(role, by_id.get(role)) for role in (*STANDARD_ROLES, *named)}
     return {role: text for role, text in spelled.items() if text is not None}
 
 

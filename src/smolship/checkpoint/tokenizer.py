@@ -1,6 +1,7 @@
 """`Tokenizer`: SmolLM2's byte-level BPE, the same from a `tokenizer.json` as from a GGUF's metadata."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,10 @@ PRE_TOKENIZERS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """How text is split before BPE, by llama.cpp's name for it: SmolLM2's own way, and GPT-2's, which keeps digits
 together. Some tools write the second for a SmolLM2, and a fine-tune that was trained so is a model of that kind."""
+
+
+STANDARD_ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
+"""as transformers calls them"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Tokenizer:
     """`left right`, most important first"""
     added: tuple[AddedToken, ...]
     roles: Mapping[str, str]
-    """`bos_token`, `eos_token`, `pad_token`, `unk_token` and the token that plays each"""
+    """the token that plays each of `STANDARD_ROLES`, or that a chat template knows by a name of its own"""
     chat_template: str | None
     max_length: int
     """positions the model was trained for"""
@@ -114,6 +119,21 @@ class Tokenizer:
             for messages in (chat.ONE_TURN, chat.SYSTEM_TURN, chat.THREE_TURNS)
         )
 
+    @property
+    def shipped_template(self) -> str | None:
+        """The chat template as it ships, with every token that it names set at its beginning.
+
+        But for `bos_token` and `eos_token`: llama.cpp gives a template no others, and transformers 4 none by a name of
+        the checkpoint's own.
+        """
+        if self.chat_template is None:
+            return None
+        known = ("bos_token", "eos_token")
+        used = [role for role in self.roles if role not in known and re.search(rf"\b{role}\b", self.chat_template)]
+        unset = [role for role in used if f"set {role} = " not in self.chat_template]
+        first = "".join(f"{{% set {role} = {json.dumps(self.roles[role])} %}}" for role in unset)
+        return first + ("\n" if first else "") + self.chat_template  # a block takes the newline after it away
+
     def vocabulary(self) -> list[str]:
         """Every token in id order, bytes spelled in GPT-2's printable alphabet."""
         return list(self.tokens)
@@ -128,6 +148,7 @@ class Tokenizer:
 
     def files(self) -> dict[str, bytes]:
         """`tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`: same tokenizer, same bytes."""
+        roles = {role: token for role, token in self.roles.items() if role in STANDARD_ROLES}
         config = {
             "add_bos_token": False,
             "add_prefix_space": False,
@@ -141,14 +162,14 @@ class Tokenizer:
             "model_max_length": self.max_length,
             # Not GPT2Tokenizer: transformers 5 rebuilds that one's pre-tokenizer and loses the digit-by-digit split.
             "tokenizer_class": "PreTrainedTokenizerFast",
-            **self.roles,
+            **roles,
         }
-        if self.chat_template is not None:
-            config["chat_template"] = self.chat_template
+        if self.shipped_template is not None:
+            config["chat_template"] = self.shipped_template
         return {
             "tokenizer.json": _json_bytes(self._definition),
             "tokenizer_config.json": _json_bytes(config),
-            "special_tokens_map.json": _json_bytes(dict(self.roles)),
+            "special_tokens_map.json": _json_bytes(roles),
         }
 
     @cached_property

@@ -29,7 +29,8 @@ def find_weights(folder: Path) -> Weights:
     single, index = folder / SINGLE, folder / INDEX
     if single.is_file():
         both = f"{SINGLE} and {INDEX} are both there: {SINGLE} is taken, as transformers does"
-        return Weights((single,), read_places(single), (both,) if index.exists() else ())
+        of_others = index.exists() and set(indexed(folder).values()) != {SINGLE}
+        return Weights((single,), read_places(single), (both,) if of_others else ())
     if not index.exists():
         raise InputError(f"{folder} holds no {SINGLE} and no {INDEX}: give the folder of a whole checkpoint")
     where = indexed(folder)

@@ -16,6 +16,7 @@ from smolship.artefact import Artefact
 from smolship.checkpoint.chat_template import render
 from smolship.checkpoint.gguf_header import read_header
 from smolship.checkpoint.gguf_metadata import read_model
+from smolship.checkpoint.tokenizer import STANDARD_ROLES
 from smolship.errors import InputError, RuntimeFailure
 from smolship.quiet import quiet
 from smolship.runtime_checks.runtimes import runtime_of
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from smolship.runtime_checks.probe.backend import Backend
 
 Message = dict[str, str]
-_ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _shipped(artefact: Artefact) -> tuple[str | None, Mapping[str, str]]:
         _, tokenizer, _ = read_model(header, "model")
         return tokenizer.chat_template, tokenizer.roles
     config = json.loads(_config(artefact.folder).read_text(encoding="utf-8"))
-    return config.get("chat_template"), {role: config[role] for role in _ROLES if role in config}
+    return config.get("chat_template"), {role: config[role] for role in STANDARD_ROLES if role in config}
 
 
 def _config(folder: Path) -> Path:
