@@ -157,6 +157,15 @@ def test_its_own_tokenizer_and_template_win(base: Path, adapter: Callable[[str],
     assert ours.architecture.end_ids == theirs.architecture.end_ids
 
 
+def test_the_licence_is_what_the_adapter_says(base: Path, adapter: Callable[[str], Path]) -> None:
+    folder = adapter("plain")
+    (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    assert open_checkpoint(str(folder), base=str(base)).licence is None
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert open_checkpoint(str(folder), base=str(base)).licence == "mit"
+    (base / "README.md").unlink()
+
+
 def test_a_gguf_is_a_base_and_a_quantised_one_is_noted(tmp_path: Path) -> None:
     folder = write_lora(tmp_path / "mine")
     for storage, notes in (("F32", 0), ("Q8_0", 1)):

@@ -65,6 +65,13 @@ from smolship.checkpoint import open_outline
 print(*open_outline(sys.argv[1], revision=sys.argv[2] or None).notes)
 """
 
+MERGED = """
+import sys
+from smolship.checkpoint import open_checkpoint
+base = open_checkpoint(sys.argv[1], base=sys.argv[2]).source.adapter.base
+print(base.kind, base.location, base.revision)
+"""
+
 
 class Hub(BaseHTTPRequestHandler):
     """The three requests that fetching a repository takes."""
@@ -197,6 +204,18 @@ def test_a_repository_of_something_else_is_named_and_not_fetched(tmp_path: Path,
         said = opened(tmp_path / "cache", hub)
     assert f"{REPOSITORY} holds its weights only as pickle (pytorch_model.bin), which runs code" in said
     assert not list(tmp_path.glob("cache/**/config.json"))
+
+
+def test_a_base_on_the_hub_at_a_revision(tmp_path: Path, tiny_folder: Path) -> None:
+    adapter = write_lora(tmp_path / "adapter")
+    with served(tiny_folder) as hub:
+        said = opened(tmp_path / "cache", hub, str(adapter), f"{REPOSITORY}@v2", program=MERGED)
+        assert said == f"hub {REPOSITORY} {COMMIT}"
+        config = json.loads((adapter / "adapter_config.json").read_text())
+        named = {"base_model_name_or_path": REPOSITORY, "revision": "v2"}
+        (adapter / "adapter_config.json").write_text(json.dumps(config | named))
+        by_config = MERGED.replace("base=sys.argv[2]", "base=None")
+        assert opened(tmp_path / "other", hub, str(adapter), program=by_config) == said
 
 
 def test_an_adapter_is_fetched_and_merged(tmp_path: Path, tiny_folder: Path) -> None:
