@@ -272,6 +272,14 @@ BAD_TENSORS: dict[str, tuple[dict[str, Any], str]] = {
         {"base_model.model.model.embed_tokens.weight": zeros(330, 64)},
         "has an embedding of 330 rows and no head, its base one of 320: save the adapter",
     ),
+    "magnitudes twice": (
+        {f"{Q}.lora_magnitude_vector": zeros(64), f"{Q}.lora_magnitude_vector.weight": zeros(64)},
+        r"lora_magnitude_vector and base_model.*which nothing is to be made of",
+    ),
+    "what was there before, alone": (
+        {"base_model.model.lm_head.original_module.weight": zeros(320, 64)},
+        r"lm_head\.original_module\.weight, which nothing is to be made of",
+    ),
     "a copy that differs": (
         {
             "base_model.model.model.norm.weight": zeros(64),
@@ -289,6 +297,15 @@ def test_tensors_that_cannot_be_merged(tmp_path: Path, tiny_folder: Path, case: 
     with pytest.raises(InputError, match=sentence) as caught:
         open_checkpoint(str(folder), base=str(tiny_folder))
     assert_one_sentence(caught.value)
+
+
+def test_a_tensor_of_no_dimensions(tmp_path: Path, tiny_folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    folder = write_lora(tmp_path / "mine")
+    save_file({"base_model.model.model.embed_tokens.weight": np.zeros((), np.float32)}, folder / WEIGHTS)
+    with pytest.raises(InputError, match=r"embed_tokens\.weight, which is a single number, wanted a tensor"):
+        open_checkpoint(str(folder), base=str(tiny_folder))
 
 
 def test_a_merged_tensor_that_is_not_finite_is_named(tmp_path: Path, tiny_folder: Path) -> None:

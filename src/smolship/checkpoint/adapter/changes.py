@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from smolship.checkpoint.adapter.change import Change, LowRank
 from smolship.checkpoint.adapter.config import AdapterConfig
+from smolship.checkpoint.adapter.shapes import require_shapes
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
 from smolship.checkpoint.safetensors_file import STORED, StoredTensor
 from smolship.errors import InputError
@@ -26,33 +27,6 @@ _PARTS = (
     (".weight", "whole"),
 )
 _PAIRS = {frozenset(("left", "right")): False, frozenset(("left_t", "right_t")): True}
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """`scaling · left · right`, added to a weight [out, in]; DoRA scales the sum's rows, an embedding's columns."""
-
-    left: str
-    """stored name: [out, r], of an embedding its transpose"""
-    right: str
-    """stored name: [r, in], of an embedding its transpose"""
-    transposed: bool
-    scaling: float
-    magnitude: str | None
-
-
-@dataclass(frozen=True)
-class Change:
-    """What becomes of one tensor of the base, in this order."""
-
-    whole: str | None = None
-    """the stored tensor that takes its place"""
-    copies: tuple[str, ...] = ()
-    """others that say they are the same"""
-    rows: str | None = None
-    """stored rows that take the places of those at `indices`"""
-    indices: tuple[int, ...] = ()
-    low_rank: LowRank | None = None
 
 
 def changes_of(
@@ -82,7 +56,7 @@ def changes_of(
     vocabulary = _vocabulary(changes, stored, architecture)
     for name, change in changes.items():
         resized = name in (EMBEDDING, HEAD)
-        _require_shapes(config, name, change, stored, (vocabulary, architecture.hidden) if resized else shapes[name])
+        require_shapes(config, name, change, stored, (vocabulary, architecture.hidden) if resized else shapes[name])
     return changes
 
 
@@ -96,6 +70,8 @@ def _part_of(name: str, stored: StoredTensor) -> tuple[str, str]:
     """The module that a stored tensor belongs to, and the part of its change that it is."""
     if stored.storage not in STORED:
         raise InputError(f"{stored.path} stores {name} as {stored.storage}, wanted {', '.join(STORED)}: save it again")
+    if not stored.shape:
+        raise InputError(f"{stored.path} holds {name}, which is a single number, wanted a tensor: save it again")
     plain = name.removeprefix(_PREFIX)
     for end, part in _PARTS:
         if plain.endswith(end) and plain != name:
@@ -109,6 +85,11 @@ def _part_of(name: str, stored: StoredTensor) -> tuple[str, str]:
 def _change(
     config: AdapterConfig, module: str, parts: Mapping[str, list[str]], stored: Mapping[str, StoredTensor]
 ) -> Change:
+    twice = next((names for part, names in parts.items() if part != "whole" and len(names) > 1), None)
+    if twice is not None or ("before" in parts and "whole" not in parts):
+        raise InputError(
+            f"the adapter has {' and '.join(twice or parts['before'])}, which nothing is to be made of: save it again"
+        )
     rows = next(iter(parts.get("rows", ())), None)
     wholes = parts.get("whole", [])
     pair = frozenset(parts) & frozenset().union(*_PAIRS)
@@ -166,37 +147,3 @@ def _vocabulary(changes: Mapping[str, Change], stored: Mapping[str, StoredTensor
             "as many: save the adapter with save_embedding_layers=True"
         )
     return rows
-
-
-def _require_shapes(
-    config: AdapterConfig, name: str, change: Change, stored: Mapping[str, StoredTensor], shape: tuple[int, ...]
-) -> None:
-    module = name.removesuffix(".weight")
-    wanted: list[tuple[str, tuple[int, ...]]] = [(one, shape) for one in (change.whole, *change.copies) if one]
-    if change.rows:
-        wanted.append((change.rows, (len(change.indices), shape[-1])))
-        if any(index >= shape[0] for index in change.indices):
-            raise InputError(
-                f"{config.place} has trainable_token_indices up to {max(change.indices)}, and the embedding {shape[0]} "
-                "rows: name the base that it was trained on with --base"
-            )
-    if (pair := change.low_rank) is not None:
-        if len(shape) != 2:
-            raise InputError(f"{stored[pair.left].path} holds {pair.left}, and {name} is no matrix: save it again")
-        rank = config.rank_of(module)
-        left, right = (shape[0], rank), (rank, shape[1])
-        found = stored[pair.right].shape[1 if pair.transposed else 0] if len(stored[pair.right].shape) == 2 else rank
-        if found != rank:
-            raise InputError(
-                f"{config.place} gives {module} the rank {rank}, and {pair.right} has {found}: "
-                "give config and tensors of the same adapter"
-            )
-        wanted += [(pair.left, left[::-1] if pair.transposed else left)]
-        wanted += [(pair.right, right[::-1] if pair.transposed else right)]
-        wanted += [(pair.magnitude, (shape[1 if pair.transposed else 0],))] if pair.magnitude else []
-    for one, fit in wanted:
-        if stored[one].shape != fit:
-            raise InputError(
-                f"{stored[one].path} holds {one} with shape {list(stored[one].shape)}, its base wants {list(fit)}: "
-                "name the base that it was trained on with --base"
-            )

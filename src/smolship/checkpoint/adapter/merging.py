@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.adapter.changes import Change, LowRank
+from smolship.checkpoint.adapter.change import Change, LowRank
 from smolship.checkpoint.architecture import EMBEDDING, HEAD
 from smolship.checkpoint.checkpoint import TensorSource
 from smolship.checkpoint.values import require_finite

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from smolship.checkpoint.adapter.changes import Change, changes_of, vocabulary_of
+from smolship.checkpoint.adapter.change import Change
+from smolship.checkpoint.adapter.changes import changes_of, vocabulary_of
 from smolship.checkpoint.adapter.config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
 from smolship.checkpoint.adapter.merging import MergedTensors
 from smolship.checkpoint.adapter.tying import settle_tie

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from smolship.checkpoint.adapter.changes import Change, LowRank
+from smolship.checkpoint.adapter.change import Change, LowRank
 from smolship.checkpoint.adapter.merging import factors
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
 from smolship.checkpoint.head import Matrix
