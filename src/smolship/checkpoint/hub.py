@@ -1,4 +1,4 @@
-"""A checkpoint on the Hugging Face hub, fetched into the hub's own local cache and opened as a folder."""
+"""A repository of the Hugging Face hub, fetched into the hub's own local cache, which is a folder."""
 
 import threading
 from collections.abc import Iterator
@@ -7,8 +7,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from smolship.checkpoint.chat_template_files import FILES
-from smolship.checkpoint.checkpoint import Checkpoint, Outline
-from smolship.checkpoint.folder import open_folder, outline_of_folder
 from smolship.checkpoint.licence import README
 from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
@@ -24,26 +22,22 @@ OUTLINE = (
     *FILES,
     "model.safetensors.index.json",
     README,
+    "adapter_config.json",
+    "adapter_model.safetensors",
 )
-"""What says all of a model but its weights; the index has their names."""
+"""What says all of a model but its weights: the index has their names. An adapter's own say its vocabulary."""
 FETCHED = (*OUTLINE, "model*.safetensors")
 """All that is fetched of a repository: no pickles, no code, no other formats."""
 
 
-def open_hub(repository: str, *, revision: str | None = None, progress: Progress = Silent()) -> Checkpoint:
-    """The checkpoint of a hub repository (`owner/name`) at a branch, tag or commit; `source.revision` is its commit.
+def fetch(repository: str, *, revision: str | None = None, weights: bool, progress: Progress = Silent()) -> Path:
+    """The folder of a hub repository (`owner/name`) at a branch, tag or commit, in the cache, named by its commit.
 
     Honours `HF_HUB_OFFLINE`, `HF_HOME`, `HF_ENDPOINT` and the login of huggingface_hub; without a connection,
-    what is in the cache is opened. Raises `InputError` if the repository or revision
-    does not exist, is gated, or is out of reach.
+    what is in the cache is taken. Raises `InputError` if the repository or revision does not exist, is gated, is out of
+    reach, or holds something else than a checkpoint or an adapter. Without `weights` none of a whole model are fetched.
     """
-    snapshot = _snapshot(repository, revision, FETCHED, progress)
-    return open_folder(snapshot, kind="hub", location=repository, revision=snapshot.name, progress=progress)
-
-
-def outline_of_hub(repository: str, *, revision: str | None = None, progress: Progress = Silent()) -> Outline:
-    """The same without weights, of which nothing is fetched."""
-    return outline_of_folder(_snapshot(repository, revision, OUTLINE, progress), repository)
+    return _snapshot(repository, revision, FETCHED if weights else OUTLINE, progress)
 
 
 def _snapshot(repository: str, revision: str | None, names: tuple[str, ...], progress: Progress) -> Path:
@@ -120,7 +114,7 @@ def _listed(repository: str, revision: str | None) -> dict[str, int] | None:
 
 def _require_checkpoint(named: str, listed: dict[str, int] | None, *, weights: bool) -> None:
     """`InputError` says what a repository holds that is no checkpoint, before anything of it is fetched."""
-    if listed is None:
+    if listed is None or {"adapter_config.json", "adapter_model.safetensors"} <= listed.keys():
         return
     if "config.json" not in listed or (weights and not WEIGHTS.intersection(listed)):
         refuse_listing(listed, named, on_hub=True)

@@ -30,7 +30,8 @@ def plain_names(place: str, found: Mapping[str, Place]) -> tuple[dict[str, Place
     `InputError` for names that have no single meaning: an adapter beside its base, two tensors that come to one name.
     """
     _refuse_unmerged(place, found)
-    named, notes = _unwrapped(place, found)
+    named, taken = unwrapped(place, found)
+    notes = [*taken]
     while EMBEDDING not in named and (prefix := _prefix_of(named)) is not None:
         named = {name.removeprefix(prefix): one for name, one in named.items()}
         notes.append(f"the names of all tensors begin with {prefix!r}, which was taken off")
@@ -51,8 +52,8 @@ def _refuse_unmerged(place: str, found: Mapping[str, object]) -> None:
             )
 
 
-def _unwrapped(place: str, found: Mapping[str, Place]) -> tuple[dict[str, Place], list[str]]:
-    """Without the parts of `WRAPPERS`; what was dropped, and who puts it there."""
+def unwrapped(place: str, found: Mapping[str, Place]) -> tuple[dict[str, Place], tuple[str, ...]]:
+    """Without the parts of `WRAPPERS`, and a note for each that was there; `InputError` if two come to one name."""
     named: dict[str, Place] = {}
     dropped: set[str] = set()
     for name, one in found.items():
@@ -64,11 +65,11 @@ def _unwrapped(place: str, found: Mapping[str, Place]) -> tuple[dict[str, Place]
                 f"{place} holds {plain} twice, once as {name}: save the model again after taking it out of its wrapper"
             )
         named[plain] = one
-    return named, [
+    return named, tuple(
         f"the names of tensors have {part!r} in them, as {tool} leaves them, which was taken out"
         for part, tool in WRAPPERS.items()
         if part in dropped
-    ]
+    )
 
 
 def _prefix_of(names: Mapping[str, object]) -> str | None:

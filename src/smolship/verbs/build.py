@@ -29,6 +29,7 @@ def ship(
     allow_unmeasured: options.AllowUnmeasured = False,
     context: options.Context = 2048,
     revision: options.Revision = None,
+    base: options.Base = None,
     threads: options.Threads = options.DEFAULT_THREADS,
     repeats: options.Repeats = 5,
     timeout: options.Timeout = None,
@@ -56,7 +57,7 @@ def ship(
         goals=goals, distil=distil, weights_beside=weights_beside, backend=backend,
     )  # fmt: skip
     with showing_progress() as progress:
-        source = opened(checkpoint, revision, progress)
+        source = opened(checkpoint, revision, base, progress)
         report = run(source, out, order, gate, Settings(threads, repeats, timeout), text=text, progress=progress)
     views.report(report, out).show(output(), as_json=as_json)
     tell_kept_readmes(out / one.subject.name_of_file for one in report.checked)
@@ -74,6 +75,7 @@ def build(
     target: options.FitTarget = "host",
     context: options.Context = 2048,
     revision: options.Revision = None,
+    base: options.Base = None,
     calibration_text: options.CalibrationText = None,
     rebuild: options.Rebuild = False,
     weights_beside: options.WeightsBeside = False,
@@ -95,7 +97,7 @@ def build(
         goals=goals, distil=distil, weights_beside=weights_beside, backend=backend,
     )  # fmt: skip
     with showing_progress() as progress:
-        source = opened(checkpoint, revision, progress)
+        source = opened(checkpoint, revision, base, progress)
         built = (build_recipes if goals is None else build_fitted)(source, out, order, progress=progress)
     views.built(built).show(output(), as_json=as_json)
 
@@ -109,6 +111,7 @@ def plan(
     recipe: options.PlannedRecipes = None,
     format: options.Formats = ["gguf", "onnx", "executorch"],  # noqa: A002, B006 - the option's name; typer copies it
     revision: options.Revision = None,
+    base: options.Base = None,
     as_json: options.Json = False,
 ) -> None:
     """Predict every file's size, memory and speed limit, and say which to ship; builds nothing, reads no weights.
@@ -123,7 +126,7 @@ def plan(
 
     profiles = [with_budgets(load_target(name), budget or []) for name in _once(target)]
     with showing_progress() as progress:
-        model = open_outline(checkpoint, revision=revision, progress=progress)
+        model = open_outline(checkpoint, revision=revision, base=base, progress=progress)
         tell_notes(model)
     made = run(model, profiles, _once(recipe or RECIPES), _once(format), context)
     views.planned(made).show(output(), as_json=as_json)

@@ -38,6 +38,7 @@ def smoke(
     allow_unmeasured: options.AllowUnmeasured = False,
     checkpoint: options.MadeFrom = None,
     revision: options.Revision = None,
+    base: options.Base = None,
     threads: options.DeviceThreads = 0,
     repeats: options.Repeats = 5,
     timeout: options.Timeout = None,
@@ -61,7 +62,7 @@ def smoke(
     opened = [Artefact.open(folder) for folder in artefacts]
     settings = Settings(threads, 1 if brief else repeats, timeout)
     with showing_fleet([place.name for place in places]) as fleet:
-        source = open_source(opened, checkpoint, revision, fleet.here)
+        source = open_source(opened, checkpoint, revision, fleet.here, base=base)
         order = Smoke.of(opened, source, settings, workload_for(brief=brief, sustained=sustained), text, tokens)
         order = replace(order, use_installed=use_installed, allow_unmeasured=allow_unmeasured)
         here = Settings(options.DEFAULT_THREADS, timeout=timeout)

@@ -32,6 +32,7 @@ def check(
     rows: options.TaskRows = None,
     checkpoint: options.MadeFrom = None,
     revision: options.Revision = None,
+    base: options.Base = None,
     context: options.ForeignContext = None,
     report: options.ReportFolder = None,
     junit: options.JUnit = None,
@@ -58,7 +59,7 @@ def check(
     formats = {one.format for one in opened}
     gate.require(formats)
     with showing_progress() as progress:
-        source = open_source(opened, checkpoint, revision, progress)
+        source = open_source(opened, checkpoint, revision, progress, base=base)
         bound = bind(opened, source)
         gate.require_same_files(bound)
         shortest = min(artefact.manifest.context for artefact in bound)

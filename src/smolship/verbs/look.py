@@ -15,11 +15,12 @@ def inspect(
         str,
         typer.Argument(
             metavar="ARTEFACT|CHECKPOINT",
-            help="A folder that `build` wrote; or a checkpoint: `embedded`, a hub id, a folder of safetensors, a GGUF.",
+            help="A folder that `build` wrote; or a checkpoint: `embedded`, a hub id, a folder, a GGUF, an adapter.",
         ),
     ],
     *,
     revision: options.Revision = None,
+    base: options.Base = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="Every tensor's grid, bits and error.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -32,7 +33,7 @@ def inspect(
         views.inspected(run(Path(what).expanduser()), every_tensor=tensors).show(output(), as_json=as_json)
         return
     with showing_progress() as progress:
-        found = understand(what, revision, progress)
+        found = understand(what, revision, base, progress)
     views.understood(found).show(output(), as_json=as_json)
 
 

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from smolship.progress import Progress
 
 
-def opened(spec: str, revision: str | None, progress: "Progress") -> "Checkpoint":
+def opened(spec: str, revision: str | None, base: str | None, progress: "Progress") -> "Checkpoint":
     """The checkpoint; what was forgiven or decided of it is said at once, before anything takes long."""
     from smolship.checkpoint import open_checkpoint
 
-    checkpoint = open_checkpoint(spec, revision=revision, progress=progress)
+    checkpoint = open_checkpoint(spec, revision=revision, base=base, progress=progress)
     tell_notes(checkpoint)
     return checkpoint
 

@@ -53,6 +53,8 @@ def inspected(artefact: "Artefact", *, every_tensor: bool) -> View:
     manifest = artefact.manifest
     source = manifest.source
     kind = f"{source.name}, {source.kind} {source.location}, {source.stored_as} weights"
+    if source.adapter is not None:
+        kind += f", a LoRA adapter merged into {source.adapter.merged_into}"
     if source.already_quantised:
         kind += " (already quantised: low-bit figures flatter)"
     facts = [

@@ -7,7 +7,7 @@ from smolship.terminal import table
 from smolship.views.view import View
 
 if TYPE_CHECKING:
-    from smolship.checkpoint import Checkpoint
+    from smolship.checkpoint import Checkpoint, Source
     from smolship.workflows.inspect import Understood
 
 
@@ -21,6 +21,7 @@ def understood(found: "Understood") -> View:
     ends = [f"{token}: {', '.join(by)}" for token, by in found.ends().items()]
     facts = [
         ("source", f"{source.kind} {source.location}{revision}"),
+        *_base(source),
         ("model", f"Llama architecture, {a.parameters / 1e6:,.1f} M weights"),
         ("layers", f"{a.layers} of width {a.hidden}, {a.intermediate} inside, {_heads(checkpoint)}"),
         ("positions", f"{a.max_positions}, rotary base {a.rope_theta:,.0f}"),
@@ -34,6 +35,14 @@ def understood(found: "Understood") -> View:
         *(("refused", why) for why in found.refusals),
     ]
     return View((table(checkpoint.name, ("", ""), facts),), _data(found))
+
+
+def _base(source: "Source") -> list[tuple[str, str]]:
+    if source.adapter is None:
+        return []
+    base = source.adapter.base
+    revision = f" at {base.revision}" if base.revision else ""
+    return [("", f"a LoRA adapter, merged into {base.kind} {base.location}{revision}")]
 
 
 def _heads(checkpoint: "Checkpoint") -> str:

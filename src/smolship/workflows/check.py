@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smolship.artefact import CARD_FILE, MANIFEST_FILE, Artefact
+from smolship.artefact import CARD_FILE, MANIFEST_FILE, Artefact, SourceRecord
 from smolship.checkpoint import Checkpoint, open_checkpoint
 from smolship.errors import InputError
 from smolship.foreign import ForeignFile, Opened
@@ -131,14 +131,21 @@ def _asked(load: Callable[[], "Reference"], tasks: Sequence[Task], progress: Pro
 
 
 def open_source(
-    opened: Sequence[Opened], spec: str | None, revision: str | None, progress: Progress = Silent()
+    opened: Sequence[Opened],
+    spec: str | None,
+    revision: str | None,
+    progress: Progress = Silent(),
+    *,
+    base: str | None = None,
 ) -> Checkpoint:
     """The checkpoint that artefacts were made from: as given by the user, else as the first manifest names it.
+
+    `base` is what an adapter was merged into, by default what the manifest names too.
 
     `InputError` if nobody says what a file made elsewhere was made from: it has no manifest.
     """
     if spec is not None:
-        return open_checkpoint(spec, revision=revision, progress=progress)
+        return open_checkpoint(spec, revision=revision, base=base, progress=progress)
     if revision is not None:
         raise InputError(f"--revision {revision} is of a hub id: give that with --checkpoint")
     if foreign := [one.name for one in opened if isinstance(one, ForeignFile)]:
@@ -148,15 +155,28 @@ def open_source(
         )
     artefacts = [one for one in opened if isinstance(one, Artefact)]
     source = artefacts[0].manifest.source
+    base = base or _base_of(source)
     if source.kind in ("folder", "gguf") and Path(source.location).exists():
-        return open_checkpoint(f"./{source.location}", progress=progress)
+        return open_checkpoint(f"./{source.location}", base=base, progress=progress)
     if source.kind not in REOPENED:
         raise InputError(
             f"{artefacts[0].name} was made from the {source.kind} {source.location!r}: "
             "say where that is now with --checkpoint"
         )
     place = source.location if source.kind == "hub" else source.kind
-    return open_checkpoint(place, revision=source.revision, progress=progress)
+    return open_checkpoint(place, revision=source.revision, base=base, progress=progress)
+
+
+def _base_of(source: SourceRecord) -> str | None:
+    """How to name the base that an adapter was merged into; `None` if that is for the adapter's config to say."""
+    if source.adapter is None:
+        return None
+    base = source.adapter.base
+    if base.kind == "hub":
+        return f"{base.location}@{base.revision}"
+    if base.kind in REOPENED:
+        return base.kind
+    return f"./{base.location}" if Path(base.location).exists() else None
 
 
 def bind(opened: Sequence[Opened], checkpoint: Checkpoint) -> list[Artefact]:

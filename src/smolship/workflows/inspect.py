@@ -47,9 +47,11 @@ def inspect(folder: Path) -> Artefact:
     return artefact
 
 
-def understand(spec: str, revision: str | None = None, progress: Progress = Silent()) -> Understood:
+def understand(
+    spec: str, revision: str | None = None, base: str | None = None, progress: Progress = Silent()
+) -> Understood:
     """Open the checkpoint that `spec` names and say what is made of it; `InputError` if it cannot be taken at all."""
-    checkpoint = open_checkpoint(spec, revision=revision, progress=progress)
+    checkpoint = open_checkpoint(spec, revision=revision, base=base, progress=progress)
     refusals = tuple(why for line in FORMATS.values() if (why := line.refusal(checkpoint)))
     return Understood(checkpoint, _rendered(checkpoint), refusals)
 
