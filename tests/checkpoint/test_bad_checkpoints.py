@@ -96,6 +96,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "scaled rotary 5": (edit(CONFIG, rope_parameters={"rope_type": "yarn"}), "wanted rope_type 'default'"),
     "no rotary base": (edit(CONFIG, rope_theta=...), "rope_theta None, wanted a positive number"),
+    "a window": (edit(CONFIG, sliding_window=64), "sliding_window 64, wanted None"),
     "biases": (edit(CONFIG, attention_bias=True), "attention_bias True, wanted False"),
     "other activation": (edit(CONFIG, hidden_act="gelu"), "hidden_act 'gelu', wanted 'silu'"),
     "untied without a head": (edit(CONFIG, tie_word_embeddings=False), r"the weights hold no lm_head\.weight.*: add"),

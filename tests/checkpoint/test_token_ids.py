@@ -146,3 +146,9 @@ def test_a_gguf_ends_where_llama_cpp_does_and_where_its_template_does(tmp_path: 
 def test_a_gguf_needs_no_beginning_either(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf", tokenizer__ggml__bos_token_id=None)
     assert open_checkpoint(str(path)).architecture.bos_id == TURN
+
+
+def test_what_generate_does_of_its_own_is_told(tmp_path: Path) -> None:
+    asked = {"repetition_penalty": 1.2, "suppress_tokens": [5], "no_repeat_ngram_size": 0, "temperature": 0.7}
+    (note,) = opened(tmp_path / "tiny", generation_config=asked).notes
+    assert "has repetition_penalty 1.2, suppress_tokens [5], which change what transformers generates" in note

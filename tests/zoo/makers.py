@@ -47,6 +47,7 @@ MAKERS: dict[str, dict[str, Maker]] = {
                 "original_max_position_embeddings": 1024,
             }
         ),
+        "sliding-window": config_says(sliding_window=4),
         "unsloth": unsloth,
         "trl-chat-format": chat_format,
         "trainer": supervised,
@@ -81,7 +82,7 @@ MAKERS: dict[str, dict[str, Maker]] = {
 """Member and maker, by the environment that it runs in; in the order in which they are made."""
 
 UNANSWERED = frozenset(
-    {"head-missing", "rope-scaling-llama3", "gptq", "awq", "float8", "mlx-4bit", "bitsandbytes"}
+    {"head-missing", "rope-scaling-llama3", "sliding-window", "gptq", "awq", "float8", "mlx-4bit", "bitsandbytes"}
     | {name for name in MAKERS["transformers5"] if name.startswith("gguf-")}
 )
 """Members of which no answers are kept: they are to be refused, or the folder that they come from has the answers."""

@@ -102,6 +102,7 @@ BUILT = (
 REFUSED = {
     "head-missing": r"tie_word_embeddings.*lm_head\.weight|lm_head\.weight.*tie_word_embeddings",
     "rope-scaling-llama3": r"rope_scaling .*llama3",
+    "sliding-window": r"sliding_window",  # transformers' cache obeys it, though Llama's own attention does not
     "gptq": r"(?i)quantised .*gptq|gptq.*quantised",
     "awq": r"(?i)quantised .*awq|awq.*quantised",
     "float8": r"(?i)quantised .*compressed-tensors|compressed-tensors.*quantised",

@@ -14,6 +14,7 @@ _FIXED: tuple[tuple[str, Any, Any], ...] = (
     ("attention_bias", False, False),
     ("mlp_bias", False, False),
     ("rope_interleaved", False, False),
+    ("sliding_window", None, None),
 )
 
 

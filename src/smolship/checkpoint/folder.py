@@ -18,6 +18,7 @@ from smolship.checkpoint.config import (
 )
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.folder_head import foreseen_head, with_head
+from smolship.checkpoint.generation import decoding_notes
 from smolship.checkpoint.json_file import read_object
 from smolship.checkpoint.licence import licence_of_folder
 from smolship.checkpoint.quantised import refuse_quantised
@@ -95,7 +96,7 @@ def _read_outline(folder: Path, location: str | None) -> Outline:
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, longest)
     name = (location or folder.resolve().name).rsplit("/", 1)[-1]
     licence, unclear = licence_of_folder(folder)
-    notes = (*rotary_notes(config), *ids.notes, *chat_notes(tokenizer), *unclear)
+    notes = (*rotary_notes(config), *decoding_notes(generation), *ids.notes, *chat_notes(tokenizer), *unclear)
     architecture = read_config(config, place, ids)
     return Outline(name, architecture, tokenizer, licence=licence, notes=notes, ends_said=ids.said)
 

@@ -14,6 +14,13 @@ from smolship.checkpoint.tokenizer import PRE_TOKENIZERS, AddedToken, Tokenizer
 from smolship.checkpoint.tokenizer_checks import by_row, require_whole
 from smolship.errors import InputError
 
+_FIXED: dict[str, float | bool] = {
+    "llama.rope.scaling.factor": 1.0,
+    "llama.rope.scale_linear": 1.0,
+    "llama.rope.scaling.attn_factor": 1.0,
+    "llama.attention.causal": True,
+}
+"""What llama.cpp obeys whatever `rope.scaling.type` says, and what it is in a SmolLM2 and when absent."""
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's token types
 
 
@@ -73,6 +80,9 @@ def _require_smollm2(metadata: Mapping[str, Any], file: str) -> None:
     scaling = metadata.get("llama.rope.scaling.type", "none")
     if scaling != "none":
         raise InputError(f"{file} scales its rotary positions ({scaling}), wanted none: give a GGUF of SmolLM2")
+    for key, wanted in _FIXED.items():
+        if metadata.get(key, wanted) != wanted:
+            raise InputError(f"{file} has {key} {metadata[key]!r}, wanted {wanted!r}: give a GGUF of SmolLM2")
 
 
 def _read_tokenizer(metadata: Mapping[str, Any], rows: int, file: str) -> tuple[Tokenizer, tuple[str, ...]]:
