@@ -169,6 +169,7 @@ def test_a_comparison_holds_few_rows_and_stops_at_the_first_that_differ(monkeypa
     assert len(read) == 1
     assert matrix(SAME).same_as(matrix(SAME.copy()))
     assert not matrix(SAME).same_as(matrix(SAME[:-1]))
+    assert not matrix(np.array(1, np.float32)).same_as(matrix(np.array(1, np.float32)))  # refused for its shape later
 
 
 def test_transformers_computes_the_same_of_the_folder(tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ class Matrix:
 
     def same_as(self, other: "Matrix") -> bool:
         """Whether every number is the same; few rows of either are in memory at once."""
+        if not self.shape or self.shape != other.shape:
+            return False
         parts = (slice(start, start + _ROWS) for start in range(0, self.shape[0], _ROWS))
-        comparable = len(self.shape) > 0 and self.shape == other.shape
-        return comparable and all(np.array_equal(self.rows(part), other.rows(part)) for part in parts)
+        return all(np.array_equal(self.rows(part), other.rows(part)) for part in parts)
 
 
 def decide_tie(said: bool, says: str, embedding: Matrix, head: Matrix | None) -> tuple[bool, tuple[str, ...]]:
