@@ -31,7 +31,7 @@ from rescaled_copy import write_checkpoint
 from smolship.checkpoint import Checkpoint
 from smolship.checkpoint.architecture import EMBEDDING, FINAL_NORM
 from smolship.checkpoint.embedded import EMBEDDED, embedded_path
-from smolship.checkpoint.gguf_layout import rotary_heads, to_gguf_rows
+from smolship.checkpoint.gguf.layout import rotary_heads, to_gguf_rows
 from smolship.errors import SmolshipError
 from smolship.quiet import quiet
 

@@ -5,7 +5,7 @@ default system message, so it is written only for a checkpoint whose own Jinja t
 """
 
 from smolship.checkpoint import Outline
-from smolship.checkpoint.chatml import default_system, unlike_chatml
+from smolship.checkpoint.chat.chatml import default_system, unlike_chatml
 
 
 def modelfile(checkpoint: Outline, model_file: str, context: int) -> str:

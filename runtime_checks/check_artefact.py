@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint
-from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.folder.json_file import read_object
 from smolship.progress import Progress, Silent
 from smolship.runtime_checks.collect import Collector
 from smolship.runtime_checks.job import job_of, questions_for, steps_for

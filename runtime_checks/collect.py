@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint import Tokenizer
-from smolship.checkpoint import chat_template as chat
+from smolship.checkpoint.chat import template as chat
 from smolship.errors import InputError
 from smolship.progress import Advance
 from smolship.runtime_checks.fidelity import Accumulator

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from smolship.checkpoint import Tokenizer
-from smolship.checkpoint.chat_template import THREE_TURNS
+from smolship.checkpoint.chat.template import THREE_TURNS
 from smolship.errors import InputError
 from smolship.text_file import read_text_file
 

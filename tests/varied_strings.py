@@ -14,7 +14,7 @@ PIECES = (
     "if (a && b || !c) { i++; }", "SELECT * FROM t;", "<div class=\"x\">", "</a>", "$HOME/.cache",
     "https://example.org/?q=1&r=2#s", "user@example.org", "foo_bar", "camelCase", "__init__",
     "#include <stdio.h>", "\\n", "%d", "a+b=c", "!!!", "???", "...", "---", "==>", "{}", "[]", "()", "::",
-    "@@", "~~", "`code`", "'s", "'", '"', "''", "' s", "<|im_start|>", "<|im_end|>", "<|endoftext|>",
+    "", "~~", "`code`", "'s", "'", '"', "''", "' s", "<|im_start|>", "<|im_end|>", "<|endoftext|>",
     "<repo_name>", "<file_sep>", "<gh_stars>", "<jupyter_code>", "<empty_output>", "<|im_start", "|im_end|>",
     "<|im_ end|>", "<filename>x", "<reponame><repo_name>", "<|im_end|><|im_end|>", "<|", "|>",
 )  # fmt: skip

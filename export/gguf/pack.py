@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint import Outline
-from smolship.checkpoint.gguf_layout import gguf_name, rotary_heads, to_gguf_rows
+from smolship.checkpoint.gguf.layout import gguf_name, rotary_heads, to_gguf_rows
 from smolship.export.gguf.metadata import add_metadata, add_tokenizer, file_type_of
 from smolship.export.gguf.types import type_of
 from smolship.export.ollama import modelfile

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from smolship.checkpoint import Outline
-from smolship.checkpoint.gguf_layout import gguf_name
+from smolship.checkpoint.gguf.layout import gguf_name
 from smolship.export.gguf.metadata import add_metadata, add_tokenizer
 from smolship.export.gguf.pack import MODEL_FILE, companions
 from smolship.quantize.fit.sizes import rounded_up

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from smolship.checkpoint.gguf_header import read_header
-from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
-from smolship.checkpoint.gguf_metadata import read_architecture
+from smolship.checkpoint.gguf.header import read_header
+from smolship.checkpoint.gguf.layout import from_gguf_rows, gguf_name, rotary_heads
+from smolship.checkpoint.gguf.metadata import read_architecture
 from smolship.export.gguf.pack import MODEL_FILE
 from smolship.export.gguf.types import TYPES
 from smolship.quantize import Blocks

@@ -7,8 +7,8 @@ from jinja2 import Environment
 
 from smolship.artefact import CARD_FILE, CARD_LINE, Manifest, is_card, write_atomically
 from smolship.checkpoint import Checkpoint
-from smolship.checkpoint.chat_template import DAY
-from smolship.checkpoint.chatml import unlike_chatml
+from smolship.checkpoint.chat.chatml import unlike_chatml
+from smolship.checkpoint.chat.template import DAY
 from smolship.runtime_checks.card.front_matter import front_matter, origin_of
 from smolship.runtime_checks.card.quoting import literal, plain, slug
 from smolship.runtime_checks.measurements import Measurements

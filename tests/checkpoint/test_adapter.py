@@ -15,7 +15,7 @@ from tiny_adapter import CONFIG, WEIGHTS, Q, write_lora
 from tiny_gguf import write_tiny_gguf
 
 from smolship.checkpoint import EMBEDDING, HEAD, open_checkpoint, open_outline
-from smolship.checkpoint.safetensors_file import SafetensorsTensors, read_places
+from smolship.checkpoint.folder.safetensors_file import SafetensorsTensors, read_places
 from smolship.errors import InputError
 
 PEFT = Path(__file__).parent / "peft"

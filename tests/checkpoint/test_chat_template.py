@@ -9,8 +9,8 @@ import pytest
 from tiny import CHAT_TEMPLATE, write_tiny_checkpoint
 
 from smolship.checkpoint import Checkpoint, Tokenizer, open_outline
-from smolship.checkpoint.chat_notes import chat_notes
-from smolship.checkpoint.chat_template import LONGEST, parted_roles, render
+from smolship.checkpoint.chat.notes import chat_notes
+from smolship.checkpoint.chat.template import LONGEST, parted_roles, render
 from smolship.errors import InputError
 from smolship.runtime_checks.job import questions_for
 from smolship.runtime_checks.texts import kinds_for, text_for

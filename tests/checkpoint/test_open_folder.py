@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny_config, tiny_weights, write_tiny_checkpoint
 
 from smolship.checkpoint import Architecture, Checkpoint, open_checkpoint
-from smolship.checkpoint.config import read_config
+from smolship.checkpoint.folder.config import read_config
 from smolship.checkpoint.token_ids import TokenIds
 
 

@@ -78,7 +78,7 @@ def test_the_embedded_model_is_named_as_quantised(embedded_checkpoint: Checkpoin
 @pytest.mark.real
 def test_own_header_reader_agrees_with_gguf_py() -> None:
     from smolship.checkpoint.embedded import embedded_path
-    from smolship.checkpoint.gguf_header import read_header
+    from smolship.checkpoint.gguf.header import read_header
 
     header, oracle = read_header(embedded_path()), gguf.GGUFReader(embedded_path())
     fields = {key: field.contents() for key, field in oracle.fields.items() if not key.startswith("GGUF.")}

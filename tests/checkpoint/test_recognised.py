@@ -9,7 +9,7 @@ from one_sentence import assert_one_sentence
 from tiny import tiny_config, write_tiny_checkpoint
 
 from smolship.checkpoint import open_checkpoint
-from smolship.checkpoint.recognised import refuse_listing
+from smolship.checkpoint.refused.recognised import refuse_listing
 from smolship.errors import InputError
 
 SAFE = "model.safetensors"

@@ -11,7 +11,7 @@ from tiny import write_tiny_checkpoint
 
 from smolship.artefact import Artefact
 from smolship.checkpoint import Checkpoint, open_checkpoint
-from smolship.checkpoint.gguf_header import read_header
+from smolship.checkpoint.gguf.header import read_header
 from smolship.errors import InputError
 from smolship.export import FORMATS
 from smolship.runtime_checks.runtimes import RUNTIMES

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from smolship.checkpoint.checkpoint import Checkpoint
-from smolship.checkpoint.gguf_file import open_gguf
+from smolship.checkpoint.gguf.file import open_gguf
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from smolship.checkpoint.chat_template_files import FILES
+from smolship.checkpoint.chat.files import FILES
 from smolship.checkpoint.licence import README
-from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
+from smolship.checkpoint.refused.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 

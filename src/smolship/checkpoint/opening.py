@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 from smolship.checkpoint.adapter import Place, is_adapter, open_adapter, outline_of_adapter
 from smolship.checkpoint.checkpoint import Checkpoint, Outline
 from smolship.checkpoint.embedded import EMBEDDED, embedded_path, open_embedded
-from smolship.checkpoint.folder import open_folder, outline_of_folder
-from smolship.checkpoint.gguf_file import open_gguf, outline_of_gguf
+from smolship.checkpoint.folder.folder import open_folder, outline_of_folder
+from smolship.checkpoint.gguf.file import open_gguf, outline_of_gguf
 from smolship.checkpoint.hub import fetch
-from smolship.checkpoint.recognised import OTHER_RUNTIMES, PICKLES
+from smolship.checkpoint.refused.recognised import OTHER_RUNTIMES, PICKLES
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 from smolship.streams import require_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from smolship.checkpoint import chat_template as chat
+from smolship.checkpoint.chat import template as chat
 from smolship.errors import InputError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from smolship.artefact import TensorRecord
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
-from smolship.checkpoint.gguf_kinds import refuse_other_gguf
-from smolship.checkpoint.gguf_layout import gguf_name
-from smolship.checkpoint.gguf_metadata import read_architecture
+from smolship.checkpoint.gguf.header import GgufHeader, GgufTensor, read_header
+from smolship.checkpoint.gguf.kinds import refuse_other_gguf
+from smolship.checkpoint.gguf.layout import gguf_name
+from smolship.checkpoint.gguf.metadata import read_architecture
 from smolship.errors import InputError
 from smolship.foreign.foreign_file import ForeignFile, choose_context, name_of, shapes_of
 

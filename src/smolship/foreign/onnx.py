@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.config import read_config, require_smollm2
-from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.folder.config import read_config, require_smollm2
+from smolship.checkpoint.folder.json_file import read_object
 from smolship.errors import InputError
 from smolship.foreign.foreign_file import (
     ForeignFile,

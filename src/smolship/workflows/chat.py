@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.artefact import Artefact
-from smolship.checkpoint.chat_template import render
-from smolship.checkpoint.gguf_header import read_header
-from smolship.checkpoint.gguf_metadata import read_model
+from smolship.checkpoint.chat.template import render
+from smolship.checkpoint.gguf.header import read_header
+from smolship.checkpoint.gguf.metadata import read_model
 from smolship.checkpoint.tokenizer import STANDARD_ROLES
 from smolship.errors import InputError, RuntimeFailure
 from smolship.quiet import quiet

@@ -7,7 +7,7 @@ from smolship.checkpoint.adapter.change import Change, LowRank
 from smolship.checkpoint.adapter.config import AdapterConfig
 from smolship.checkpoint.adapter.shapes import require_shapes
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
-from smolship.checkpoint.safetensors_file import STORED, StoredTensor
+from smolship.checkpoint.folder.safetensors_file import STORED, StoredTensor
 from smolship.errors import InputError
 
 _PREFIX = "base_model.model."

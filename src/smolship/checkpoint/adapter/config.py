@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.folder.json_file import read_object
 from smolship.errors import InputError
 
 ADAPTER_CONFIG = "adapter_config.json"

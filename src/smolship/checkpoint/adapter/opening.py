@@ -14,13 +14,13 @@ from smolship.checkpoint.adapter.merging import MergedTensors
 from smolship.checkpoint.adapter.tying import settle_tie
 from smolship.checkpoint.checkpoint import AdapterSource, Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
+from smolship.checkpoint.folder.safetensors_file import SafetensorsTensors, StoredTensor, read_places
+from smolship.checkpoint.folder.tensor_names import unwrapped
+from smolship.checkpoint.folder.tokenizer_json import read_tokenizer_folder
+from smolship.checkpoint.folder.weight_files import listing
 from smolship.checkpoint.licence import licence_of_folder
-from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
-from smolship.checkpoint.safetensors_file import SafetensorsTensors, StoredTensor, read_places
-from smolship.checkpoint.tensor_names import unwrapped
+from smolship.checkpoint.refused.recognised import WEIGHTS, refuse_listing
 from smolship.checkpoint.token_ids import Stated, StatedIds
-from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
-from smolship.checkpoint.weight_files import listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 

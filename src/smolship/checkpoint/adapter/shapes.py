@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from smolship.checkpoint.adapter.change import Change, LowRank
 from smolship.checkpoint.adapter.config import AdapterConfig
-from smolship.checkpoint.safetensors_file import StoredTensor
+from smolship.checkpoint.folder.safetensors_file import StoredTensor
 from smolship.errors import InputError
 
 _OTHER_BASE = "name the base that it was trained on with --base"

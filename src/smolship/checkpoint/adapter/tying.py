@@ -9,8 +9,8 @@ import numpy as np
 from smolship.checkpoint.adapter.change import Change, LowRank
 from smolship.checkpoint.adapter.merging import factors
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
+from smolship.checkpoint.folder.safetensors_file import SafetensorsTensors, read_rows
 from smolship.checkpoint.head import Matrix
-from smolship.checkpoint.safetensors_file import SafetensorsTensors, read_rows
 from smolship.errors import InputError
 
 Settled = tuple[Architecture, dict[str, Change], tuple[str, ...]]

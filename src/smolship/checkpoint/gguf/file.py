@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
-from smolship.checkpoint.chat_notes import chat_notes
+from smolship.checkpoint.chat.notes import chat_notes
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
-from smolship.checkpoint.gguf_header import GgufHeader, GgufTensor, read_header
-from smolship.checkpoint.gguf_kinds import refuse_other_gguf, refuse_part_by_name
-from smolship.checkpoint.gguf_layout import from_gguf_rows, gguf_name, rotary_heads
-from smolship.checkpoint.gguf_metadata import read_model
+from smolship.checkpoint.gguf.header import GgufHeader, GgufTensor, read_header
+from smolship.checkpoint.gguf.kinds import refuse_other_gguf, refuse_part_by_name
+from smolship.checkpoint.gguf.layout import from_gguf_rows, gguf_name, rotary_heads
+from smolship.checkpoint.gguf.metadata import read_model
 from smolship.checkpoint.head import Matrix, decide_tie
 from smolship.checkpoint.licence import licence_of_gguf
 from smolship.checkpoint.values import require_finite

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.gguf_header import GgufHeader
+from smolship.checkpoint.gguf.header import GgufHeader
 from smolship.errors import InputError
 
 _PART_NAME = re.compile(r".*-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.stand_ins import refuse_stand_in
+from smolship.checkpoint.refused.stand_ins import refuse_stand_in
 from smolship.errors import InputError
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from smolship.checkpoint.json_file import read_object
-from smolship.checkpoint.safetensors_file import StoredTensor, read_places
+from smolship.checkpoint.folder.json_file import read_object
+from smolship.checkpoint.folder.safetensors_file import StoredTensor, read_places
 from smolship.errors import InputError
 
 SINGLE = "model.safetensors"

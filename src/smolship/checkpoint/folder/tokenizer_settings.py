@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.folder.json_file import read_object
 from smolship.checkpoint.token_ids import NamedRoles
 from smolship.checkpoint.tokenizer import STANDARD_ROLES
 from smolship.errors import InputError

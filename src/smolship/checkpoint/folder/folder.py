@@ -6,9 +6,10 @@ from math import prod
 from pathlib import Path
 
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
-from smolship.checkpoint.chat_notes import chat_notes
+from smolship.checkpoint.chat.notes import chat_notes
 from smolship.checkpoint.checkpoint import Checkpoint, Outline, Source
-from smolship.checkpoint.config import (
+from smolship.checkpoint.digest import weights_digest
+from smolship.checkpoint.folder.config import (
     max_positions_of,
     read_config,
     require_smollm2,
@@ -16,18 +17,17 @@ from smolship.checkpoint.config import (
     storage_notes,
     vocabulary_of,
 )
-from smolship.checkpoint.digest import weights_digest
-from smolship.checkpoint.folder_head import foreseen_head, with_head
-from smolship.checkpoint.generation import decoding_notes
-from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.folder.generation import decoding_notes
+from smolship.checkpoint.folder.json_file import read_object
+from smolship.checkpoint.folder.rope import rotary_notes
+from smolship.checkpoint.folder.safetensors_file import STORED, SafetensorsTensors, StoredTensor
+from smolship.checkpoint.folder.tensor_names import plain_names
+from smolship.checkpoint.folder.tokenizer_json import read_tokenizer_folder
+from smolship.checkpoint.folder.tying import foreseen_head, with_head
+from smolship.checkpoint.folder.weight_files import Weights, find_weights, listing
 from smolship.checkpoint.licence import licence_of_folder
-from smolship.checkpoint.quantised import refuse_quantised
-from smolship.checkpoint.recognised import WEIGHTS, refuse_listing
-from smolship.checkpoint.rope import rotary_notes
-from smolship.checkpoint.safetensors_file import STORED, SafetensorsTensors, StoredTensor
-from smolship.checkpoint.tensor_names import plain_names
-from smolship.checkpoint.tokenizer_json import read_tokenizer_folder
-from smolship.checkpoint.weight_files import Weights, find_weights, listing
+from smolship.checkpoint.refused.quantised import refuse_quantised
+from smolship.checkpoint.refused.recognised import WEIGHTS, refuse_listing
 from smolship.errors import InputError
 from smolship.progress import Progress, Silent
 

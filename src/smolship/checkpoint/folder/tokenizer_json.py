@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.chat_template_files import chat_template_of
-from smolship.checkpoint.json_file import read_object
+from smolship.checkpoint.chat.files import chat_template_of
+from smolship.checkpoint.folder.json_file import read_object
+from smolship.checkpoint.folder.tokenizer_pipeline import require_same_ids, splitting
+from smolship.checkpoint.folder.tokenizer_settings import named_roles, read_settings, require_same_added
 from smolship.checkpoint.token_ids import StatedIds, TokenIds, assign
 from smolship.checkpoint.tokenizer import AddedToken, Tokenizer
 from smolship.checkpoint.tokenizer_checks import by_row, require_whole
-from smolship.checkpoint.tokenizer_pipeline import require_same_ids, splitting
-from smolship.checkpoint.tokenizer_settings import named_roles, read_settings, require_same_added
 from smolship.errors import InputError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smolship.checkpoint.stand_ins import refuse_stand_in
+from smolship.checkpoint.refused.stand_ins import refuse_stand_in
 from smolship.checkpoint.values import require_finite
 from smolship.errors import InputError
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smolship.checkpoint.architecture import Architecture
-from smolship.checkpoint.rope import rotary_base
+from smolship.checkpoint.folder.rope import rotary_base
 from smolship.checkpoint.token_ids import NO_IDS, Stated, StatedIds, TokenIds
 from smolship.errors import InputError
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from smolship.checkpoint.architecture import HEAD, Architecture
-from smolship.checkpoint.gguf_header import GgufHeader
-from smolship.checkpoint.gguf_layout import gguf_name
+from smolship.checkpoint.gguf.header import GgufHeader
+from smolship.checkpoint.gguf.layout import gguf_name
 from smolship.checkpoint.token_ids import NO_IDS, NamedRoles, Stated, StatedIds, TokenIds, assign
 from smolship.checkpoint.tokenizer import PRE_TOKENIZERS, AddedToken, Tokenizer
 from smolship.checkpoint.tokenizer_checks import by_row, require_whole

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
+from smolship.checkpoint.folder.safetensors_file import STORED, StoredTensor, read_rows
+from smolship.checkpoint.folder.tensor_names import plain_names
+from smolship.checkpoint.folder.weight_files import INDEX, SINGLE, find_weights, indexed
 from smolship.checkpoint.head import Matrix, decide_tie, untied_without_head
-from smolship.checkpoint.safetensors_file import STORED, StoredTensor, read_rows
-from smolship.checkpoint.tensor_names import plain_names
-from smolship.checkpoint.weight_files import INDEX, SINGLE, find_weights, indexed
 
 Decided = tuple[Architecture, tuple[str, ...]]
 """the architecture, tied or not as the weights have it, and a sentence where its config says otherwise"""

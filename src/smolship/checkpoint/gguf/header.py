@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smolship.checkpoint.stand_ins import refuse_stand_in
+from smolship.checkpoint.refused.stand_ins import refuse_stand_in
 from smolship.errors import InputError
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}

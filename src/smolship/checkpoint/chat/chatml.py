@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from smolship.checkpoint.chat_template import SYSTEM_TURN, THREE_TURNS
+from smolship.checkpoint.chat.template import SYSTEM_TURN, THREE_TURNS
 from smolship.checkpoint.tokenizer import Tokenizer
 
 

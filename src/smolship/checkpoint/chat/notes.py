@@ -1,7 +1,7 @@
 """What a checkpoint's chat template means for the files that are made, in a sentence for each thing."""
 
-from smolship.checkpoint.chat_template import DAY, ONE_TURN, SYSTEM_TURN, THREE_TURNS, parted_roles
-from smolship.checkpoint.chatml import unlike_chatml
+from smolship.checkpoint.chat.chatml import unlike_chatml
+from smolship.checkpoint.chat.template import DAY, ONE_TURN, SYSTEM_TURN, THREE_TURNS, parted_roles
 from smolship.checkpoint.tokenizer import Tokenizer
 
 

@@ -122,7 +122,7 @@ def _written(
 ) -> str:
     from jinja2 import TemplateError
 
-    from smolship.checkpoint.chat_environment import compiled
+    from smolship.checkpoint.chat.environment import compiled
 
     given = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": add_generation_prompt}
     written: list[str] = []

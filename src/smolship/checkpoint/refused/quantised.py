@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smolship.checkpoint.safetensors_file import STORED, StoredTensor
+from smolship.checkpoint.folder.safetensors_file import STORED, StoredTensor
 from smolship.errors import InputError
 
 _TITLES = {

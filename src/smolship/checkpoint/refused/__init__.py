@@ -1,0 +1,1 @@
+"""What people give for a checkpoint and is none, or none that can be taken: named for what it is."""
