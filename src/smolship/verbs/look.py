@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from smolship import options
+from smolship.errors import InputError
 from smolship.terminal import output, showing_progress
 from smolship.verbs.endings import BROKEN
 
@@ -29,7 +30,12 @@ def inspect(
     from smolship.workflows.inspect import inspect as run
     from smolship.workflows.inspect import is_artefact, understand
 
-    if is_artefact(what):
+    artefact = is_artefact(what)
+    given = {"--tensors": tensors and not artefact, "--revision": revision and artefact, "--base": base and artefact}
+    for option, pointless in given.items():
+        if pointless:
+            raise InputError(f"{option} says nothing of {'an artefact' if artefact else 'a checkpoint'}: leave it out")
+    if artefact:
         views.inspected(run(Path(what).expanduser()), every_tensor=tensors).show(output(), as_json=as_json)
         return
     with showing_progress() as progress:

@@ -28,6 +28,7 @@ def understood(found: "Understood") -> View:
         ("weights", f"{source.stored_as}{quantised}, sha256 {source.sha256[:16]}…"),
         ("tokenizer", f"byte-level BPE ({tokenizer.pre}), {len(tokenizer.added)} added tokens"),
         ("embedding", f"{a.vocabulary} rows{spare}"),
+        ("head", "the embedding" if a.tied else "a matrix of its own"),
         *(("" if index else "an answer ends at", end) for index, end in enumerate(ends)),
         ("a text begins with", f"{tokenizer.roles.get('bos_token', 'nothing')}, which only a chat template writes"),
         ("chat template", "none: it completes text" if found.rendered is None else repr(found.rendered)),
