@@ -62,6 +62,14 @@ class Example:
         return self.messages[-1]["content"] if self.messages else self.prompt
 
 
+@dataclass(frozen=True)
+class End:
+    """A token that ends an answer."""
+
+    id: int
+    text: str
+
+
 def render_card(manifest: Manifest, checkpoint: Checkpoint, measurements: Measurements | None = None) -> str:
     """The card of an artefact made from `checkpoint`, with what this host measured of it, if it did.
 
@@ -77,7 +85,7 @@ def render_card(manifest: Manifest, checkpoint: Checkpoint, measurements: Measur
         kind=KINDS[manifest.source.kind],
         runtime=runtime_for(manifest.format),
         architecture=checkpoint.architecture,
-        end_token=checkpoint.tokenizer.roles["eos_token"],
+        ends=[End(index, checkpoint.tokenizer.tokens[index]) for index in checkpoint.architecture.end_ids],
         example=example,
         dated=f"{DAY:%Y-%m-%d}" if example.messages and checkpoint.tokenizer.tells_time else None,
         is_chatml=bool(example.messages) and unlike_chatml(checkpoint.tokenizer) is None,

@@ -231,3 +231,17 @@ def test_a_template_without_system_messages_is_asked_without(manifest: Manifest,
     assert '"[What is the capital of France?]"' in text
     assert '"role": "system"' not in text
     assert "setSystemPrompt" not in text
+
+
+def test_examples_stop_at_every_token_that_ends_an_answer(manifest: Manifest, tiny_checkpoint: Checkpoint) -> None:
+    two = replace(tiny_checkpoint, architecture=replace(tiny_checkpoint.architecture, end_ids=(2, 0)))
+    onnx = render_card(of_format(manifest, "onnx"), two)
+    for line in ("if token in (2, 0):", "if (token in setOf(2L, 0L)) break", "if [2, 0].contains(token) { break }"):
+        assert line in onnx
+    both = '"<|im_end|>", "<|endoftext|>"'
+    executorch = render_card(of_format(manifest, "executorch"), two)
+    for line in (f"for end in ({both}):", f"listOf({both})", f"let ends = [{both}]", f"end : {{{both}}})"):
+        assert line in executorch
+    for text in (onnx, executorch):
+        for code in examples(text, "python"):
+            ast.parse(code)
