@@ -157,6 +157,14 @@ def test_its_own_tokenizer_and_template_win(base: Path, adapter: Callable[[str],
     assert ours.architecture.end_ids == theirs.architecture.end_ids
 
 
+def test_a_template_without_a_tokenizer_is_passed_over_and_noted(base: Path, adapter: Callable[[str], Path]) -> None:
+    folder = adapter("plain")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    checkpoint = open_checkpoint(str(folder), base=str(base))
+    assert checkpoint.tokenizer.chat_template == open_checkpoint(str(base)).tokenizer.chat_template
+    assert any("has chat_template.jinja and no tokenizer.json" in note for note in checkpoint.notes)
+
+
 def test_the_licence_is_what_the_adapter_says(base: Path, adapter: Callable[[str], Path]) -> None:
     folder = adapter("plain")
     (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")

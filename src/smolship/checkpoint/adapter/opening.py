@@ -12,6 +12,8 @@ from smolship.checkpoint.adapter.changes import changes_of, vocabulary_of
 from smolship.checkpoint.adapter.config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
 from smolship.checkpoint.adapter.merging import MergedTensors
 from smolship.checkpoint.adapter.tying import settle_tie
+from smolship.checkpoint.chat.files import FILES
+from smolship.checkpoint.chat.notes import chat_notes
 from smolship.checkpoint.checkpoint import AdapterSource, Checkpoint, Outline, Source
 from smolship.checkpoint.digest import weights_digest
 from smolship.checkpoint.folder.safetensors_file import SafetensorsTensors, StoredTensor, read_places
@@ -156,6 +158,10 @@ def _merge(folder: Path, config: AdapterConfig, stored: dict[str, StoredTensor],
                 f"{folder} has an embedding of {rows} rows, its base {architecture.vocabulary}, and no tokenizer.json: "
                 "save the tokenizer that it was trained with beside the adapter"
             )
+        passed_over = [file for file in ("tokenizer_config.json", *FILES) if (folder / file).is_file()]
+        if passed_over:
+            which = " and ".join(passed_over)
+            notes = (*notes, f"it has {which} and no tokenizer.json: tokenizer and chat template are its base's")
         said = base.ends_said
         merged = Outline(name, architecture, base.tokenizer, licence=licence, notes=notes, ends_said=said)
         return _Merge(merged, left, adapter)
@@ -163,6 +169,6 @@ def _merge(folder: Path, config: AdapterConfig, stored: dict[str, StoredTensor],
     stated = StatedIds(architecture.bos_id, architecture.pad_id, ends, Stated(ends.place))
     tokenizer, ids = read_tokenizer_folder(folder, rows, stated, architecture.max_positions)
     architecture = replace(architecture, vocabulary=rows, bos_id=ids.bos, end_ids=ids.ends, pad_id=ids.pad)
-    told = (*notes, *ids.notes)
+    told = (*notes, *ids.notes, *chat_notes(tokenizer))
     merged = Outline(name, architecture, tokenizer, licence=licence, notes=told, ends_said=ids.said)
     return _Merge(merged, left, adapter)
