@@ -18,7 +18,8 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 def open_browser() -> Iterator[Browser]:
     """A browser of its own; `Unavailable` if the packages cannot be had."""
     root = kept(PACKAGES[0], [packages.__file__, __file__], _make)
-    libraries = [root / "usr" / "lib" / "x86_64-linux-gnu", root / "lib" / "x86_64-linux-gnu"]
+    # Some libraries find their own private ones (libpulse's) by a path that is right only where they are installed.
+    libraries = sorted({file.parent for file in root.rglob("*.so*")})
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(root),
