@@ -1,6 +1,7 @@
 """What calibration will take on this machine, said before it starts: counted products over measured speed.
 
-The factors beside the counts are what benchmarks/calibration_stages.py measured over what the products alone take.
+The factors beside the counts are what benchmarks/calibration_stages.py measured over what the products alone take; what
+is beside the products is no faster where those are in bfloat16.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from smolship.quantize.calibration.curvature import TOKENS_AT_ONCE
 from smolship.quantize.calibration.sampling import BATCH
 from smolship.quantize.calibration.texts import LENGTH
 from smolship.quantize.distillation.training import TUNING
-from smolship.quantize.precision import speed
+from smolship.quantize.precision import float_speed, speed
 
 _SAMPLING = 2.7
 """one token of each sequence at a time: attention waits for the memory of the KV cache"""
@@ -42,12 +43,14 @@ def foresee(architecture: Architecture, calibrating: Calibrating, *, distils: bo
     """What calibration takes here if nothing of it is in the cache yet; measures this processor's speed."""
     layers, head, moments = _sizes(architecture)
     tokens = calibrating.sequences * min(LENGTH, architecture.max_positions)
-    operations = _CURVATURE * tokens * (4 * layers + 4 * head + moments) + _ROUNDING * layers
+    flows = 4.0 * tokens * (layers + head)
+    products, beside = flows, (_CURVATURE - 1) * flows + _CURVATURE * tokens * moments + _ROUNDING * layers
     if calibrating.text is None:
-        operations += _SAMPLING * tokens * 2 * (layers + head)
+        products, beside = products + flows / 2, beside + (_SAMPLING - 1) * flows / 2
     if distils:
-        operations += _TRAINING * TUNING.steps * TUNING.tokens * (8 * layers + 8 * head)
-    return Foreseen(operations / speed(), _memory(architecture, moments))
+        steps = 8 * TUNING.steps * TUNING.tokens * (layers + head)
+        products, beside = products + steps, beside + (_TRAINING - 1) * steps
+    return Foreseen(products / speed() + beside / float_speed(), _memory(architecture, moments))
 
 
 def _memory(architecture: Architecture, moments: int) -> int:

@@ -39,6 +39,11 @@ def speed() -> float:
     return _speeds()[best_precision()]
 
 
+def float_speed() -> float:
+    """The same of products in float32, which is what a processor does besides its fastest products too."""
+    return _speeds()[torch.float32]
+
+
 def name_of(precision: torch.dtype) -> str:
     """`float32` or `bfloat16`, as files and people write it."""
     return str(precision).removeprefix("torch.")

@@ -16,6 +16,7 @@ from smolship.text_file import TextFile
 def small(tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Architecture:
     """The shapes of the 135M model, on a machine of 100 billion operations a second."""
     monkeypatch.setattr(module, "speed", lambda: 1e11)
+    monkeypatch.setattr(module, "float_speed", lambda: 1e11)
     tiny = replace(tiny_checkpoint.architecture, vocabulary=49152, max_positions=8192)
     return replace(tiny, layers=30, hidden=576, intermediate=1536, heads=9, kv_heads=3, head_dim=64)
 
@@ -23,7 +24,10 @@ def small(tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Archi
 def test_a_slower_machine_and_more_text_take_longer(small: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = foresee(small, SAMPLED, distils=False)
     assert foresee(small, Calibrating(at_most=16), distils=False).seconds < 0.3 * whole.seconds
+    monkeypatch.setattr(module, "speed", lambda: 1e15)
+    assert 0.5 * whole.seconds < foresee(small, SAMPLED, distils=False).seconds < 0.8 * whole.seconds
     monkeypatch.setattr(module, "speed", lambda: 5e10)
+    monkeypatch.setattr(module, "float_speed", lambda: 5e10)
     assert foresee(small, SAMPLED, distils=False).seconds == pytest.approx(2 * whole.seconds)
 
 
