@@ -69,7 +69,7 @@ class Tokenizer:
     def render_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
         """A conversation (`role` and `content` each) as the model's text; `InputError` without a chat template.
 
-        The same on every day: a template that asks for the time is told `chat_template.DAY`.
+        The same on every day: a template that asks for the time is told `chat.template.DAY`.
         """
         if self.chat_template is None:
             raise InputError(

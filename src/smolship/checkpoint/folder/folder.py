@@ -1,9 +1,11 @@
 """A checkpoint that is a folder, as the hub keeps it: config.json, safetensors, tokenizer.json."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from smolship.checkpoint.architecture import EMBEDDING, HEAD, Architecture
 from smolship.checkpoint.chat.notes import chat_notes
@@ -44,8 +46,9 @@ def open_folder(
 ) -> Checkpoint:
     """The checkpoint in `folder`; `InputError` if a part is missing, cut short or of another model."""
     _require_checkpoint(folder)
-    outline = _read_outline(folder, location)
-    weights = _weights(folder)
+    config = read_object(folder / "config.json")
+    outline = _read_outline(folder, config, location)
+    weights = _weights(folder, config)
     found, renamed = plain_names(str(folder), weights.tensors)
     architecture, heads = with_head(outline.architecture, found)
     places = _checked_places(folder, found, architecture)
@@ -57,7 +60,7 @@ def open_folder(
         stored_as=_stored_as(places),
         already_quantised=False,
     )
-    stored = storage_notes(read_object(folder / "config.json"), source.stored_as)
+    stored = storage_notes(config, source.stored_as)
     notes = (*weights.notes, *renamed, *heads, *stored)
     return replace(outline, architecture=architecture).with_weights(SafetensorsTensors(places), source, notes)
 
@@ -69,8 +72,9 @@ def outline_of_folder(folder: Path, location: str | None = None) -> Outline:
     """
     if not (folder / "config.json").exists():
         refuse_listing(listing(folder), str(folder))
-    outline = _read_outline(folder, location)
-    refuse_quantised(str(folder), read_object(folder / "config.json"), None)
+    config = read_object(folder / "config.json")
+    outline = _read_outline(folder, config, location)
+    refuse_quantised(str(folder), config, None)
     architecture, heads = foreseen_head(folder, outline.architecture)
     return replace(outline, architecture=architecture, notes=(*outline.notes, *heads))
 
@@ -85,9 +89,8 @@ def _require_checkpoint(folder: Path) -> None:
     refuse_listing(files, str(folder))
 
 
-def _read_outline(folder: Path, location: str | None) -> Outline:
+def _read_outline(folder: Path, config: Mapping[str, Any], location: str | None) -> Outline:
     place = str(folder)
-    config = read_object(folder / "config.json")
     generation_file = folder / "generation_config.json"
     generation = read_object(generation_file) if generation_file.exists() else {}
     require_smollm2(config, place)
@@ -101,10 +104,10 @@ def _read_outline(folder: Path, location: str | None) -> Outline:
     return Outline(name, architecture, tokenizer, licence=licence, notes=notes, ends_said=ids.said)
 
 
-def _weights(folder: Path) -> Weights:
+def _weights(folder: Path, config: Mapping[str, Any]) -> Weights:
     """The weights, unread; `InputError` if they are quantised, before anything is said of their names and shapes."""
     weights = find_weights(folder)
-    refuse_quantised(str(folder), read_object(folder / "config.json"), weights.tensors)
+    refuse_quantised(str(folder), config, weights.tensors)
     return weights
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from smolship.checkpoint.chat.files import chat_template_of
 from smolship.checkpoint.folder.json_file import read_object
 from smolship.checkpoint.folder.tokenizer_pipeline import require_same_ids, splitting
-from smolship.checkpoint.folder.tokenizer_settings import named_roles, read_settings, require_same_added
+from smolship.checkpoint.folder.tokenizer_settings import MOVING, named_roles, read_settings, require_same_added
 from smolship.checkpoint.token_ids import StatedIds, TokenIds, assign
 from smolship.checkpoint.tokenizer import AddedToken, Tokenizer
 from smolship.checkpoint.tokenizer_checks import by_row, require_whole
@@ -35,9 +35,9 @@ def read_tokenizer_folder(folder: Path, rows: int, stated: StatedIds, max_positi
     require_whole(str(path), tokens, merges)
     template, templates = chat_template_of(folder, settings)
     tokenizer = Tokenizer(tokens, merges, added, {}, template, max_positions, pre=pre, spare=spare)
-    require_same_ids(path, definition, tokenizer)
     named, differing = named_roles(folder, settings, {text: index for index, text in found.items()})
     tokenizer, ids = assign(tokenizer, stated, named, str(folder))
+    require_same_ids(path, definition, tokenizer)  # the tokenizer that is kept, and its engine with it
     return tokenizer, replace(ids, notes=(*_split_note(pre), *padded, *unused, *templates, *differing, *ids.notes))
 
 
@@ -59,7 +59,7 @@ def _contents(
         for entry in sorted(definition.get("added_tokens", ()), key=lambda entry: entry["id"])
     )
     for entry in definition.get("added_tokens", ()):
-        moving = [flag for flag in ("lstrip", "rstrip", "single_word") if entry.get(flag)]
+        moving = [flag for flag in MOVING if entry.get(flag)]
         if moving:
             raise InputError(
                 f"{path}: the added token {entry['content']} has {moving[0]}, which llama.cpp cannot do: "

@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from smolship.checkpoint.chat.files import SETTINGS
 from smolship.checkpoint.folder.json_file import read_object
 from smolship.checkpoint.token_ids import NamedRoles
 from smolship.checkpoint.tokenizer import STANDARD_ROLES
 from smolship.errors import InputError
 
-SETTINGS = "tokenizer_config.json"
 _OLDER_ROLES, _OLDER_TOKENS = "special_tokens_map.json", "added_tokens.json"
 _FURTHER = ("sep_token", "cls_token", "mask_token")
 _LISTS = ("additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens")
 """transformers 4 has the first two, 5 the last two; a table among them names tokens for chat templates"""
-_MOVING = ("lstrip", "rstrip", "single_word")
+MOVING = ("lstrip", "rstrip", "single_word")
+"""flags of an added token that llama.cpp cannot do"""
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def require_same_added(folder: Path, settings: Mapping[str, Any], added: Mapping
     encoder = {int(index): {"content": token} for token, index in _object(older).items()}
     for file, listed in ((SETTINGS, decoder), (_OLDER_TOKENS, encoder)):
         for index, entry in listed.items():
-            token, moving = entry["content"], [flag for flag in _MOVING if entry.get(flag)]
+            token, moving = entry["content"], [flag for flag in MOVING if entry.get(flag)]
             if added.get(index) != token:
                 raise InputError(
                     f"{folder}/{file} lists {token!r} as token {index}, tokenizer.json has {added.get(index)!r} there: "
