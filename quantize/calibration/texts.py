@@ -75,7 +75,7 @@ def sampled(
     """
     length = min(LENGTH, checkpoint.architecture.max_positions)
     inputs = {"checkpoint": checkpoint.identity, "shape": [sequences, length], "seed": SEED}
-    inputs |= {"template": checkpoint.tokenizer.chat_template or "", "precision": name_of(precision)}
+    inputs["precision"] = name_of(precision)
     place = place_of("samples", __name__, inputs)
     if (found := kept(place)) is not None:
         return Calibration(torch.from_numpy(found["tokens"].astype(np.int64)), precision)
